@@ -1,0 +1,1 @@
+"""logsvc: a log and monitoring service for machine-learning training jobs."""
