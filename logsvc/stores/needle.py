@@ -1,0 +1,125 @@
+"""Needles: what a search looks for in the text of a line, for every store alike.
+
+A line is the whole subject: `^` and `$` are its ends, and nothing ever matches across a line feed.
+RE2 answers in time linear in the text, whatever the pattern.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import re2
+
+from logsvc.errors import BadPattern
+from logsvc.model.query import SearchQuery
+
+MAX_NEEDLE_CHARACTERS = 10_000  # beyond it nobody wrote the needle by hand
+RE2_MEMORY_BYTES = 8 << 20  # program and automaton of one needle; a pattern that needs more is refused
+_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
+
+
+class Needle:
+    """A compiled search text. Safe to use from several threads at once."""
+
+    def __init__(self, query: SearchQuery, literal: bytes | None, regexp: Any) -> None:
+        self.query = query
+        self.literal = literal  # what to find byte for byte; None where `regexp` decides
+        self.regexp = regexp  # compiled RE2 over UTF-8 bytes; None where `literal` decides
+        self._never = not query.regex and "\n" in query.text
+
+    @classmethod
+    def compile(cls, query: SearchQuery) -> Needle:
+        """
+        Make a search text ready to use.
+
+        Raises:
+            BadPattern: it is empty, too long, not Unicode, or RE2 refuses it; the message gives
+                RE2's own reason.
+        """
+        text = query.text
+        if not text:
+            raise BadPattern("the search text is empty; nothing would be found")
+        if len(text) > MAX_NEEDLE_CHARACTERS:
+            raise BadPattern(f"the search text has {len(text)} characters; at most {MAX_NEEDLE_CHARACTERS} are taken")
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError as exc:
+            raise BadPattern(f"the search text holds half of a surrogate pair at character {exc.start + 1}") from exc
+        if not query.regex and not query.ignore_case:
+            return cls(query, encoded, None)
+        return cls(query, None, _compile(encoded, literal=not query.regex, ignore_case=query.ignore_case))
+
+    def in_text(self, text: str) -> bool:
+        """Whether a line of this text matches."""
+        if self._never:
+            return False
+        if self.literal is not None:
+            return self.query.text in text
+        return self.regexp.search(text.encode()) is not None
+
+    def spans(self, text: str) -> list[list[int]] | None:
+        """
+        Where a line of this text matches.
+
+        Returns:
+            [start, end) in code points, from left to right, not overlapping; None where the line
+            does not match. Empty matches have no span: a line that matches only emptily gives [].
+        """
+        if not self.in_text(text):
+            return None
+        encoded = text.encode()
+        found = self._literal_spans(encoded) if self.literal is not None else self._regexp_spans(encoded)
+        return found if text.isascii() else _in_code_points(encoded, found)
+
+    def _literal_spans(self, encoded: bytes) -> list[list[int]]:
+        needle, spans = self.literal or b"", []
+        start = encoded.find(needle)
+        while start >= 0:
+            spans.append([start, start + len(needle)])
+            start = encoded.find(needle, start + len(needle))
+        return spans
+
+    def _regexp_spans(self, encoded: bytes) -> list[list[int]]:
+        return [[start, end] for start, end in (found.span() for found in self.regexp.finditer(encoded)) if end > start]
+
+
+def _compile(encoded: bytes, *, literal: bool, ignore_case: bool) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = RE2_MEMORY_BYTES
+    options.never_nl = True
+    options.literal = literal
+    options.case_sensitive = not ignore_case
+    try:
+        return re2.compile(encoded, options)
+    except re2.error as exc:
+        reason = exc.args[0].decode(errors="replace") if exc.args and isinstance(exc.args[0], bytes) else str(exc)
+        shown = reason if len(reason) <= 200 else f"{reason[:200]}…"
+        raise BadPattern(f"the pattern is not understood: {shown}", reason=shown) from exc
+    finally:
+        re2.purge()  # the module would keep 128 automata of RE2_MEMORY_BYTES each
+
+
+def _in_code_points(encoded: bytes, spans: list[list[int]]) -> list[list[int]]:
+    """Spans in bytes as spans in code points; one inside a code point (RE2's `\\C`) covers it whole."""
+    result: list[list[int]] = []
+    offset = points = 0  # code points that begin before `offset`
+    for start, end in spans:
+        points += _begun(encoded[offset:start])
+        first = points - 1 if _is_continuation(encoded[start]) else points
+        points += _begun(encoded[start:end])
+        offset = end
+        if result:
+            first = max(first, result[-1][1])
+        if points > first:
+            result.append([first, points])
+    return result
+
+
+def _begun(encoded: bytes) -> int:
+    """How many code points begin in a piece of UTF-8."""
+    return len(encoded.translate(None, _CONTINUATION_BYTES))
+
+
+def _is_continuation(byte: int) -> bool:
+    return byte & 0xC0 == 0x80
