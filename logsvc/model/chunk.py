@@ -32,9 +32,9 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Appended:
-    """Durable: the stream now ends at `next_offset`."""
+    """Durable: the stream now ends at `next_offset`. An empty chunk of an unknown stream makes none (None)."""
 
-    stream_id: str
+    stream_id: Optional[str]
     next_offset: int
 
 

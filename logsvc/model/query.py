@@ -159,8 +159,8 @@ class SearchPage:
     A page of a search over many streams, in the order the streams were given.
 
     Attributes:
-        streams: the streams that match (all of them where counts were asked; else those with
-            matches on this page).
+        streams: where counts were asked, all streams that match (with `matches` empty for those
+            that are not on this page); else those with matches on this page.
         exact: False where the time limit ended the search early.
         scanned_bytes: of log text looked at.
         next: (stream id, line number) of the last match given; None: no more.
