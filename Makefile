@@ -1,0 +1,94 @@
+# On a fresh machine `make run` and `make test` install what they need; afterwards they start at once.
+#
+#   make run     the demo: service, collector and a small training run     ARGS="--port 8700 --for 60"
+#   make test    every test, on the built wheel                            ARGS="-k follow"
+#   make check   style, types, Python 3.9, JavaScript, then `make test`
+#   make bench   measures, and prints the machine's own limits beside      ARGS=…
+#   make dev     .venv with the test tools too, for working on the source
+#   make lock    newer versions into the locks          make vendor  the page's libraries again
+#   make clean   away with everything made here
+
+VENV  := .venv
+TEST  := .venv-test
+WHEEL := build/wheel
+ARGS  :=
+# Two at a time: some tests wait for processes that they killed. A file's tests stay together.
+TEST_JOBS := 2
+
+SHELL       := /bin/sh
+MAKEFLAGS   += --no-print-directory
+SOURCES     := $(shell find logsvc collectors -type f ! -name '*.pyc' 2>/dev/null | grep -v '[[:space:]]')
+SCRIPTS     := $(shell find logsvc/web -name '*.js' ! -path '*/vendor/*' 2>/dev/null)
+PYTHON_3_9  := collectors logsvc/__init__.py logsvc/errors.py logsvc/model
+
+.PHONY: run test check style types py39 js bench dev lock vendor clean test-tools
+
+run: $(VENV)/.run-installed
+	@exec $(VENV)/bin/logsvc demo $(ARGS)
+
+# Safe path: `python -m` started by a test finds the wheel, not the source beside it.
+test: $(TEST)/.wheel-installed test-tools
+	@LOGSVC_TESTED=wheel PYTHONSAFEPATH=1 PATH="$(CURDIR)/$(TEST)/bin:$$PATH" \
+	  $(TEST)/bin/pytest -n $(TEST_JOBS) --dist loadfile $(ARGS)
+
+check: style types py39 js
+	@$(MAKE) test
+
+style: $(TEST)/.installed
+	@$(TEST)/bin/ruff check --quiet .
+	@$(TEST)/bin/ruff format --check --quiet . || { echo "not formatted: run ruff format"; exit 1; }
+	@echo "style: ok"
+
+types: $(TEST)/.installed
+	@$(TEST)/bin/mypy
+
+py39: $(TEST)/.installed
+	@$(TEST)/bin/vermin --quiet --no-tips --violations --target=3.9- $(PYTHON_3_9)
+	@echo "python 3.9: ok"
+
+js:
+	@if command -v node >/dev/null 2>&1; then \
+	  for file in $(SCRIPTS); do \
+	    node --input-type=module --check - <"$$file" || { echo "$$file: not JavaScript"; exit 1; }; \
+	  done; echo "javascript: ok"; \
+	else echo "javascript: not checked, there is no node"; fi
+
+bench: $(VENV)/.run-installed
+	@exec $(VENV)/bin/python -m bench $(ARGS)
+
+dev: $(VENV)/.run-installed
+	@tools/bootstrap.sh $(VENV) requirements-dev.lock
+
+test-tools:
+	@tools/bootstrap.sh --test-tools
+
+# What stands in the source is what runs: editable, so nothing is built again after a change.
+$(VENV)/.run-installed: requirements.lock pyproject.toml tools/bootstrap.sh
+	@tools/bootstrap.sh $(VENV) requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(TEST)/.installed: requirements-dev.lock tools/bootstrap.sh
+	@tools/bootstrap.sh $(TEST) requirements-dev.lock
+	@touch $@
+
+$(TEST)/.wheel-installed: $(TEST)/.installed pyproject.toml README.md LICENSE $(SOURCES)
+	@rm -rf $(WHEEL) && $(TEST)/bin/python -m hatchling build -t wheel -d $(WHEEL) >/dev/null
+	@$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall $(WHEEL)/*.whl
+	@touch $@
+
+# uv writes one lock for every platform and Python; the dev lock contains the other, unchanged.
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" build/lock-venv/bin/uv --quiet pip compile --universal --upgrade \
+  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra all pyproject.toml
+lock:
+	@python3 -m venv build/lock-venv
+	@build/lock-venv/bin/python -m pip install --quiet uv==0.13.9
+	@$(LOCK) --group build -o requirements.lock
+	@$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+
+vendor:
+	@python3 tools/vendor.py
+
+clean:
+	rm -rf build dist $(VENV) $(TEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
