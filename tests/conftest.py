@@ -1,0 +1,79 @@
+"""What every test may ask for: a clock moved by hand, and each store in turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from builders import HandClock
+from logsvc.errors import LogsvcError
+from logsvc.model.chunk import Appended, Chunk
+from logsvc.ports import LogStore
+from logsvc.stores.memory import MemoryStore
+
+try:
+    from logsvc.stores.embedded.store import EmbeddedStore
+except ModuleNotFoundError as missing:
+    if missing.name != "logsvc.stores.embedded.store":
+        raise
+    EmbeddedStore = object
+
+
+class PackedStore(EmbeddedStore):
+    """The embedded store with every append packed at once: each border of a test is a chunk border."""
+
+    async def append(self, chunks: Sequence[Chunk]) -> list[Appended | LogsvcError]:
+        results = await super().append(chunks)
+        for stream_id in {result.stream_id for result in results if isinstance(result, Appended) and result.stream_id}:
+            await self.pack(stream_id)
+        return results
+
+
+STORES = ("memory", "embedded", "packed") if EmbeddedStore is not object else ("memory",)
+
+
+def a_store(kind: str, folder: Path, clock: HandClock) -> LogStore:
+    """A store, not yet open."""
+    if kind == "memory":
+        return MemoryStore(clock)
+    return {"embedded": EmbeddedStore, "packed": PackedStore}[kind](folder, clock=clock)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """Time that only the test moves."""
+    return HandClock()
+
+
+@pytest.fixture(params=STORES)
+async def log_store(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[LogStore]:
+    """Each store in turn, open and empty. It is a RecordStore too."""
+    store = a_store(request.param, tmp_path / "data", clock)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def record_store(log_store: LogStore) -> LogStore:
+    """The same, where only its records matter."""
+    return log_store
+
+
+@pytest.fixture
+async def reopen(tmp_path: Path, clock: HandClock) -> AsyncIterator[Callable[[LogStore], Awaitable[LogStore]]]:
+    """Closes a store and opens another on the same folder."""
+    opened: list[LogStore] = []
+
+    async def reopened(store: LogStore) -> LogStore:
+        await store.close()
+        again = store if isinstance(store, MemoryStore) else type(store)(tmp_path / "data", clock=clock)
+        await again.open()
+        opened.append(again)
+        return again
+
+    yield reopened
+    for store in opened:
+        await store.close()
