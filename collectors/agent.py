@@ -1,0 +1,152 @@
+"""The loop: look at the folders, send what is new, rest; back off while the service is away."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Optional
+
+from collectors.client import Client, Refused, Say, Unavailable
+from collectors.settings import Settings
+from collectors.shipper import Shipper
+from collectors.state import State
+from collectors.tailer.discovery import Discovery
+from collectors.tailer.rotation import Tailer
+
+BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
+BACKOFF_CEILING_SECONDS = 30.0
+CHECKPOINT_SECONDS = 5.0
+REPEAT_SECONDS = 60.0  # until the same words are said again
+GATHER_SECONDS = 0.02  # lines that come together go together
+
+Errand = Callable[[Client], None]
+
+
+class Agent:
+    """Ships files from `roots` until stopped. One thread calls `step`; `wake` may come from others."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        roots: list[Path],
+        say: Say,
+        *,
+        state: Optional[State],
+        glog_dir: Optional[Path] = None,
+    ) -> None:
+        """Raises BadInput where the settings cannot be used."""
+        self.settings = settings
+        self.client = Client(settings)
+        self.state = state
+        skip = frozenset(str(path) for path in (state.folder if state else None, settings.state_dir) if path)
+        roots_skip = frozenset(path for path in skip if path not in {str(root) for root in roots})
+        self.discovery = Discovery(roots, settings.identity, glog_dir, roots_skip)
+        self.tailer = Tailer(self.discovery, state.load() if state else ())
+        self.shipper = Shipper(self.client, self.tailer, self.say)
+        self.errands: deque[Errand] = deque()  # done in order, before anything is sent
+        self.problem: Optional[str] = None  # why nothing can be sent now
+        self.wake = threading.Event()
+        self._say = say
+        self._said: dict[str, float] = {}
+        self._unplaced_said: set[str] = set()
+        self._failures = 0
+        self._retry_at = 0.0
+        self._next_scan = 0.0
+        self._next_checkpoint = 0.0
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A line for a person; the same line at most once a minute."""
+        now = time.monotonic()
+        if now - self._said.get(text, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._said[text] = now
+            self._say(text)
+
+    def step(self) -> float:
+        """Do what is due; returns seconds until something is due again."""
+        now = time.monotonic()
+        if now >= self._next_scan or self.tailer.scan_wanted:
+            self.tailer.scan(now)
+            self._say_unplaced()
+            cost = time.monotonic() - now
+            self._next_scan = now + max(self.settings.rest_seconds, 20 * cost)  # a twentieth of a core at most
+        else:
+            self.tailer.poll(now)
+        more = False
+        if now >= self._retry_at:
+            more = self._send(now)
+        if self.state and now >= self._next_checkpoint:
+            self._next_checkpoint = now + CHECKPOINT_SECONDS
+            self.state.save(self.tailer.remembered())
+        if more:
+            return 0.0
+        due = self.settings.busy_seconds if self.tailer.active else self._next_scan - time.monotonic()
+        return max(0.0, due)
+
+    def loop(self, stop: threading.Event, *, idle: Optional[Callable[[], bool]] = None) -> None:
+        """Step until `stop` is set (and `wake`), or until `idle` says so after a step."""
+        while not stop.is_set():
+            delay = self.step()
+            if idle and idle():
+                return
+            if delay > 0 and self.wake.wait(delay):
+                self.wake.clear()
+                if not stop.is_set():
+                    stop.wait(GATHER_SECONDS)
+
+    def is_done(self) -> bool:
+        """Whether all there is now is acknowledged, and sealed where that was asked."""
+        now = time.monotonic()
+        if self.errands or self.tailer.scan_wanted or self._failures:
+            return False
+        return not any(
+            not family.dropped
+            and (not family.asked or member.pending > 0 or (member.final_asked and not member.sealed))
+            for family, member in self.tailer.active.values()
+            if now >= member.blocked_until
+        )
+
+    def close(self) -> None:
+        """Keep the checkpoint and let go of everything; may be called twice."""
+        if self.state:
+            self.state.save(self.tailer.remembered())
+            self.state.close()
+        self.tailer.close()
+        self.client.close()
+
+    def _send(self, now: float) -> bool:
+        try:
+            while self.errands:
+                try:
+                    self.errands[0](self.client)
+                except Refused as exc:
+                    self.say(f"{self.client.server}: {exc}")
+                self.errands.popleft()
+            more = self.shipper.round(now)
+        except Unavailable as exc:
+            self._failures += 1
+            ceiling = min(BACKOFF_CEILING_SECONDS, BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10))
+            wait = random.uniform(0, ceiling) + (exc.retry_after_seconds or 0.0)
+            self._retry_at = time.monotonic() + wait
+            self.problem = str(exc)
+            if exc.refused or self._failures > 1:  # a single hiccup is not worth a line
+                self.say(f"{exc}; trying again")
+            return False
+        if self._failures > 1:
+            self._said.clear()
+            self._say(f"{self.client.server} answers again")
+        self._failures, self.problem = 0, None
+        return more
+
+    def _say_unplaced(self) -> None:
+        for name, reason in self.discovery.unplaced.items():
+            if name not in self._unplaced_said:
+                self._unplaced_said.add(name)
+                self._say(reason if name in reason else f"{name}: {reason}")

@@ -1,0 +1,228 @@
+"""`logsvc-collector`: arguments -> settings -> watch or run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from collectors.agent import Agent
+from collectors.run import RunOptions, run
+from collectors.settings import (
+    COMPRESSIONS,
+    SERVER_DEFAULT,
+    Settings,
+    identity_from,
+    platform_folders,
+    state_folder,
+)
+from collectors.state import State
+from collectors.tailer.discovery import FIRST_TASK
+from logsvc.errors import LogsvcError
+
+DONE, REFUSED, BROKEN = 0, 1, 2
+LAST_SECONDS = 5.0  # a stopped `watch` sends what it has seen, this long at most
+ONCE_SECONDS = 600.0  # `watch --once` gives up where nothing moves for this long
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        return int(given.handler(given))
+    except LogsvcError as exc:
+        say(exc.message)
+        return BROKEN
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return BROKEN
+
+
+def say(text: str) -> None:
+    """One line for a person."""
+    try:
+        print(f"logsvc-collector: {text}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # nobody listens; the logs are sent all the same
+
+
+def watch(given: argparse.Namespace) -> int:
+    """Ship every log file found, now and later."""
+    settings = _settings(given)
+    folders = [Path(folder).absolute() for folder in given.folders] or platform_folders(os.environ)
+    if given.once:
+        missing = [str(folder) for folder in folders if not folder.exists()]
+        if given.folders and missing:
+            say(f"{missing[0]}: no such file or folder")
+            return REFUSED
+    stop = threading.Event()
+    state = State(settings.state_dir)
+    try:
+        agent = Agent(settings, folders, say, state=state, glog_dir=_glog_dir())
+    except BaseException:
+        state.close()
+        raise
+
+    def on_signal(signum: int, frame: object) -> None:
+        stop.set()
+        agent.wake.set()
+
+    for caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(caught, on_signal)
+    try:
+        if given.once:
+            return _watch_once(agent, stop, given.once_seconds)
+        names = ", ".join(map(str, folders))
+        say(f"watching {names}; sending to {settings.server}")
+        agent.loop(stop)
+        _last_round(agent)
+        return DONE
+    finally:
+        agent.close()
+
+
+def run_command(given: argparse.Namespace) -> int:
+    """Run a command; its output becomes the ordinary log."""
+    command = list(given.command)
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        say("run: nothing to run; put the command behind --")
+        return BROKEN
+    settings = _settings(given)
+    job, task = settings.identity.job, settings.identity.task or FIRST_TASK
+    if job is None:
+        job = str(uuid.uuid4())
+        say(f"job {job}, {task}")
+    identity = identity_from(job, task, os.environ)
+    settings = Settings(**{**settings.__dict__, "identity": identity})
+    own = [os.environ.get(name, "") for name in ("MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir")]
+    folders = [Path(folder).absolute() for folder in given.watch] + [
+        Path(folder).absolute() for folder in own if folder
+    ]
+    options = RunOptions(
+        command=command,
+        job=job,
+        task=task,
+        folders=list(dict.fromkeys(folders)),
+        glog_dir=_glog_dir(),
+        set_status=given.set_status,
+        service_lines=given.service_lines,
+        drain_seconds=given.drain,
+    )
+    return run(settings, options, say)
+
+
+def _watch_once(agent: Agent, stop: threading.Event, patience_seconds: float) -> int:
+    """Send what is there and end: 0 when all of it is acknowledged, 1 when not."""
+    agent.step()
+
+    waiting = _Patience(agent, patience_seconds)
+    agent.loop(stop, idle=lambda: agent.is_done() or waiting.is_over())
+    if agent.is_done():
+        say(f"all sent to {agent.client.server}")
+        return DONE
+    say(f"not all sent, {agent.tailer.pending()} bytes wait: {agent.problem or 'stopped'}")
+    return REFUSED
+
+
+class _Patience:
+    """Over when nothing was acknowledged for some seconds."""
+
+    def __init__(self, agent: Agent, seconds: float) -> None:
+        self._agent, self._seconds = agent, seconds
+        self._sent, self._since = agent.shipper.sent_bytes, agent.now()
+
+    def is_over(self) -> bool:
+        if self._agent.shipper.sent_bytes != self._sent:
+            self._sent, self._since = self._agent.shipper.sent_bytes, self._agent.now()
+        return self._agent.now() - self._since > self._seconds
+
+
+def _last_round(agent: Agent) -> None:
+    """What was written up to the stop goes too, if the service is there."""
+    deadline = agent.now() + LAST_SECONDS
+    agent.tailer.scan_wanted = True
+    never = threading.Event()
+    agent.loop(never, idle=lambda: agent.is_done() or agent.problem is not None or agent.now() > deadline)
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    environment = os.environ
+    token_file = given.token_file or environment.get("LOGSVC_TOKEN_FILE")
+    return Settings(
+        server=given.server or environment.get("LOGSVC_SERVER") or SERVER_DEFAULT,
+        token_file=Path(token_file) if token_file else None,
+        token=environment.get("LOGSVC_TOKEN") or None,
+        ca_file=Path(given.ca_file) if given.ca_file else None,
+        state_dir=state_folder(given.state_dir, environment),
+        identity=identity_from(given.job, given.task, environment),
+        compress=given.compress,
+    )
+
+
+def _glog_dir() -> Optional[Path]:
+    folder = os.environ.get("GLOG_log_dir")
+    return Path(folder).absolute() if folder else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="logsvc-collector", description="Ships log files to a logsvc service: every byte, once, in order."
+    )
+    commands = parser.add_subparsers(metavar="watch | run", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--server", metavar="URL", help=f"the service (LOGSVC_SERVER; {SERVER_DEFAULT})")
+    common.add_argument("--token-file", metavar="F", help="file with the token (LOGSVC_TOKEN_FILE; or LOGSVC_TOKEN)")
+    common.add_argument("--ca-file", metavar="F", help="PEM certificates to trust instead of the system's")
+    common.add_argument("--job", metavar="J", help="job id, where file names do not say it (MA_VJ_NAME)")
+    common.add_argument("--task", metavar="T", help="task, where file names do not say it (VC_TASK_INDEX; worker-0)")
+    common.add_argument("--state-dir", metavar="S", help="checkpoint, lock, spools ($XDG_STATE_HOME/logsvc-collector)")
+    common.add_argument("--compress", choices=COMPRESSIONS, default="auto", help="of what is sent (auto)")
+
+    watcher = commands.add_parser("watch", parents=[common], help="ship every log file found, now and later")
+    watcher.add_argument("folders", nargs="*", metavar="DIR", help="folders or files; else the platform's own")
+    watcher.add_argument("--once", action="store_true", help="ship what is there, then end: 0 all sent, 1 not")
+    watcher.add_argument(
+        "--once-seconds",
+        type=float,
+        default=ONCE_SECONDS,
+        metavar="N",
+        help="--once gives up after so long without progress",
+    )
+    watcher.set_defaults(handler=watch)
+
+    runner = commands.add_parser(
+        "run", parents=[common], help="run a command; its output becomes the ordinary log; exits with its status"
+    )
+    runner.add_argument("--watch", action="append", default=[], metavar="DIR", help="ship the log files in DIR too")
+    runner.add_argument(
+        "--set-status",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="tell the service when the job runs and how it ended (for jobs that a collector made)",
+    )
+    runner.add_argument(
+        "--service-lines",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write lines of the collector's own at start and end (yes)",
+    )
+    runner.add_argument(
+        "--drain", type=float, default=60.0, metavar="SECONDS", help="wait at the end for the service, at most (60)"
+    )
+    runner.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")
+    runner.set_defaults(handler=run_command)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,340 @@
+"""The service's HTTP interface, as the collector needs it: standard library only.
+
+An answer counts only if it has the form of the service's own: a 200 from something in between is
+no acknowledgement. Redirects are not followed, so the token goes to the named server only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import ipaddress
+import json
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+from urllib.parse import quote, urlencode, urlsplit
+
+from collectors.settings import Settings
+from logsvc.errors import BadInput
+
+try:
+    import zstandard
+except ImportError:  # gzip does
+    zstandard = None  # type: ignore[assignment]
+
+Say = Callable[[str], None]  # one line for a person
+
+MAX_ANSWER_BYTES = 16 << 20
+PACK_FROM_BYTES = 1024  # smaller bodies gain nothing
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 90.0  # a body waits for the service's commit, and that for a full backlog
+
+
+class Unavailable(Exception):
+    """
+    No answer of the service, or one that says "later". Nothing is acknowledged; try again.
+
+    Attributes:
+        retry_after_seconds: what the service asked for; None: nothing.
+        refused: the service knows why (401, 403): words for a person.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: Optional[float] = None, refused: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.refused = refused
+
+
+class Refused(Exception):
+    """The service answered with an error of its own; asking the same again changes nothing."""
+
+    def __init__(self, status: int, code: str, message: str, detail: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.detail = status, code, message, detail
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code})"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Bytes of one stream, for a chunk or a place in a batch."""
+
+    job: str
+    task: str
+    path: str
+    generation: int
+    offset: int
+    data: bytes
+    final: bool = False
+
+
+class Client:
+    """One connection to one service, kept open between requests. Not for two threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises BadInput where the URL, the token file or the certificates cannot be used."""
+        parts = urlsplit(settings.server)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInput(f"--server {settings.server!r} is not a URL like http://127.0.0.1:8600")
+        try:
+            self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as exc:
+            raise BadInput(f"--server {settings.server!r}: {exc}") from exc
+        self.server = settings.server
+        self._host = parts.hostname
+        self._prefix = parts.path.rstrip("/")
+        self._token_file = settings.token_file
+        self._token = read_token(settings.token_file) if settings.token_file else settings.token
+        self._context = _context(settings.ca_file) if parts.scheme == "https" else None
+        self._encoding = _encoding(settings.compress, self._host)
+        self._connection: Optional[http.client.HTTPConnection] = None
+
+    def offsets(self, streams: Sequence[tuple[str, str, str]]) -> list[list[dict[str, Any]]]:
+        """Generations held, for each (job, task, path)."""
+        body = {"streams": [{"job": job, "task": task, "path": path} for job, task, path in streams]}
+        answer = self.call_json("POST", "/offsets", body)
+        listed = answer.get("streams") if isinstance(answer, dict) else answer
+        if not isinstance(listed, list) or len(listed) != len(streams):
+            raise Unavailable(f"{self.server} answered /offsets with something else: not a logsvc service?")
+        return [list(entry.get("generations", [])) for entry in listed]
+
+    def chunk(self, frame: Frame) -> int:
+        """Send one chunk; returns the stream's next offset."""
+        query: dict[str, object] = {
+            "job": frame.job,
+            "task": frame.task,
+            "path": frame.path,
+            "generation": frame.generation,
+            "offset": frame.offset,
+        }
+        if frame.final:
+            query["final"] = 1
+        answer = self._post("/chunks?" + urlencode(query), frame.data)
+        return self._next_offset(answer)
+
+    def batch(self, frames: Sequence[Frame]) -> list[object]:
+        """Send many chunks; for each its next offset (int) or its Refused."""
+        parts: list[bytes] = []
+        for frame in frames:
+            head = json.dumps(
+                {
+                    "job": frame.job,
+                    "task": frame.task,
+                    "path": frame.path,
+                    "generation": frame.generation,
+                    "offset": frame.offset,
+                    "length": len(frame.data),
+                    "final": frame.final,
+                }
+            ).encode()
+            parts += [struct.pack("<I", len(head)), head, frame.data]
+        answer = self._post("/batch", b"".join(parts))
+        results = answer.get("results") if isinstance(answer, dict) else None
+        if not isinstance(results, list) or len(results) != len(frames):
+            raise Unavailable(f"{self.server} answered 200 without an acknowledgement: not a logsvc service?")
+        return [_refused(200, entry) if "error" in entry else self._next_offset(entry) for entry in results]
+
+    def job(self, job: str) -> Optional[dict[str, Any]]:
+        """What the service knows of a job; None: nothing."""
+        try:
+            answer = self.call_json("GET", "/jobs/" + quote(job, safe=""))
+        except Refused as exc:
+            if exc.status == 404:
+                return None
+            raise
+        return answer if isinstance(answer, dict) else None
+
+    def put_job(self, job: str, fields: dict[str, Any]) -> None:
+        """Describe a job."""
+        self.call_json("PUT", "/jobs/" + quote(job, safe=""), fields)
+
+    def streams(self, job: str) -> list[dict[str, Any]]:
+        """Streams of a job; none for an unknown one."""
+        try:
+            answer = self.call_json("GET", "/jobs/" + quote(job, safe="") + "/streams")
+        except Refused as exc:
+            if exc.status == 404:
+                return []
+            raise
+        return list(answer.get("streams", [])) if isinstance(answer, dict) else []
+
+    def call_json(self, method: str, path: str, body: Optional[object] = None) -> Any:
+        """One request of JSON; raises Unavailable, Refused."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        return self._request(method, path, json.dumps(body).encode() if body is not None else None, headers)
+
+    def close(self) -> None:
+        """End the connection; may be called twice."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _next_offset(self, answer: Any) -> int:
+        value = answer.get("next_offset") if isinstance(answer, dict) else None
+        if not isinstance(value, int):
+            raise Unavailable(f"{self.server} answered 200 without an acknowledgement: not a logsvc service?")
+        return value
+
+    def _post(self, path: str, body: bytes) -> Any:
+        headers = {"Content-Type": "application/octet-stream"}
+        packed = self._encoding if len(body) >= PACK_FROM_BYTES else None
+        if packed == "zstd":
+            headers["Content-Encoding"] = "zstd"
+            sent = zstandard.ZstdCompressor(level=1).compress(body)
+        elif packed == "gzip":
+            headers["Content-Encoding"] = "gzip"
+            sent = gzip.compress(body, 1)
+        else:
+            sent = body
+        try:
+            return self._request("POST", path, sent, headers)
+        except Refused as exc:
+            if exc.status != 415 or not packed:
+                raise
+            self._encoding = None
+            return self._request("POST", path, body, {"Content-Type": "application/octet-stream"})
+
+    def _request(self, method: str, path: str, body: Optional[bytes], headers: dict[str, str]) -> Any:
+        try:
+            return self._answer(*self._exchange(method, path, body, headers))
+        except Unavailable as exc:
+            if not exc.refused or self._token_file is None:
+                raise
+            try:
+                token = read_token(self._token_file)
+            except BadInput as bad:
+                raise Unavailable(bad.message, refused=True) from exc
+            if token == self._token:
+                raise
+            self._token = token  # it was renewed
+            return self._answer(*self._exchange(method, path, body, headers))
+
+    def _exchange(
+        self, method: str, path: str, body: Optional[bytes], headers: dict[str, str]
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        headers = {"Accept": "application/json", **headers}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        fresh = self._connection is None
+        while True:
+            try:
+                connection = self._connect()
+                connection.request(method, f"{self._prefix}/api/v1{path}", body, headers)
+                response = connection.getresponse()
+                answer = response.read(MAX_ANSWER_BYTES + 1)
+                if response.will_close or len(answer) > MAX_ANSWER_BYTES:
+                    self.close()
+                return response.status, response.headers, answer
+            except (OSError, http.client.HTTPException) as exc:
+                self.close()
+                if fresh or isinstance(exc, (TimeoutError, socket.timeout)):
+                    raise Unavailable(f"{self.server}: {_words(exc)}") from exc
+                fresh = True  # the service had closed a connection at rest: once more on a new one
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            if self._context is not None:
+                connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                    self._host, self._port, timeout=CONNECT_SECONDS, context=self._context
+                )
+            else:
+                connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+            connection.connect()
+            connection.sock.settimeout(ANSWER_SECONDS)
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connection = connection
+        return self._connection
+
+    def _answer(self, status: int, headers: http.client.HTTPMessage, body: bytes) -> Any:
+        retry_after = _seconds(headers.get("Retry-After"))
+        try:
+            answer = json.loads(body) if body else {}
+        except ValueError:
+            answer = None
+        if 200 <= status < 300:
+            if answer is None:
+                raise Unavailable(f"{self.server} answered {status} without an acknowledgement: not a logsvc service?")
+            return answer
+        if status == 401:
+            raise Unavailable(
+                f"{self.server} does not know the token (401): give one of `logsvc token create --role ingest`",
+                refused=True,
+            )
+        if status == 403:
+            raise Unavailable(
+                f"{self.server} knows the token, but it may not send logs (403): it needs the role ingest",
+                refused=True,
+            )
+        if 300 <= status < 400:
+            raise Unavailable(
+                f"{self.server} redirects to {headers.get('Location', '?')}; redirects are not followed, name that server"
+            )
+        if status == 429 or status >= 500 or not isinstance(answer, dict) or "error" not in answer:
+            told = answer["error"].get("message", "") if isinstance(answer, dict) and "error" in answer else ""
+            raise Unavailable(f"{self.server}: {told or f'HTTP {status}'}", retry_after_seconds=retry_after)
+        raise _refused(status, answer)
+
+
+def read_token(file: Path) -> str:
+    """The token in a file; raises BadInput where there is none."""
+    try:
+        token = file.read_text("utf-8").strip()
+    except (OSError, ValueError) as exc:
+        raise BadInput(f"token file {file}: {_words(exc)}") from exc
+    if not token or any(char.isspace() for char in token):
+        raise BadInput(f"token file {file}: it must hold one token and nothing else")
+    return token
+
+
+def _refused(status: int, answer: dict[str, Any]) -> Refused:
+    error = answer.get("error") or {}
+    detail = error.get("detail")
+    return Refused(
+        status,
+        str(error.get("code", "unknown")),
+        str(error.get("message", "refused")),
+        detail if isinstance(detail, dict) else {},
+    )
+
+
+def _encoding(compress: str, host: str) -> Optional[str]:
+    if compress == "auto":
+        return None if _is_here(host) else ("zstd" if zstandard is not None else "gzip")
+    if compress == "zstd" and zstandard is None:
+        raise BadInput("--compress zstd needs the package zstandard; gzip is always there")
+    return None if compress == "none" else compress
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _context(ca_file: Optional[Path]) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise BadInput(f"--ca-file {ca_file}: {_words(exc)}") from exc
+
+
+def _seconds(text: Optional[str]) -> Optional[float]:
+    """Retry-After in seconds; a date is not worth a parser here."""
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None
+
+
+def _words(exc: BaseException) -> str:
+    if isinstance(exc, (TimeoutError, socket.timeout)):
+        return "no answer in time"
+    text = getattr(exc, "strerror", None) or str(exc)
+    return text or type(exc).__name__

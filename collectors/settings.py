@@ -1,0 +1,116 @@
+"""Every option of the collector once: name, unit, default, variable."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from logsvc.errors import BadInput
+from logsvc.model.stream import check_job, check_task
+
+SERVER_DEFAULT = "http://127.0.0.1:8600"
+COMPRESSIONS = ("auto", "zstd", "gzip", "none")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """
+    Whose log files these are, as far as flags and environment say.
+
+    Attributes:
+        job: job id; None: only file names can tell.
+        task: task; None: file names, or `worker-0`.
+        rank: the process's rank, for files whose folder names none.
+    """
+
+    job: Optional[str] = None
+    task: Optional[str] = None
+    rank: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    What a collector needs to know; frozen.
+
+    Attributes:
+        server: URL of the service (`--server`, LOGSVC_SERVER).
+        token_file: file that holds the token (`--token-file`, LOGSVC_TOKEN_FILE).
+        token: the token itself (LOGSVC_TOKEN), where there is no file.
+        ca_file: PEM certificates to trust instead of the system's (`--ca-file`).
+        state_dir: checkpoint, lock and spools (`--state-dir`, XDG_STATE_HOME).
+        identity: job, task and rank.
+        compress: of bodies: auto, zstd, gzip, none. auto: none to this machine itself, else
+            zstd where it can be imported, else gzip.
+        rest_seconds: between two looks at the folders while nothing comes.
+        busy_seconds: between two looks at files that grow.
+    """
+
+    server: str
+    token_file: Optional[Path] = None
+    token: Optional[str] = None
+    ca_file: Optional[Path] = None
+    state_dir: Path = Path()
+    identity: Identity = Identity()
+    compress: str = "auto"
+    rest_seconds: float = 1.0
+    busy_seconds: float = 0.1
+
+
+def identity_from(job: Optional[str], task: Optional[str], environment: Mapping[str, str]) -> Identity:
+    """
+    Flags first, then what the platform puts into a container.
+
+    Raises:
+        BadInput: a flag is no job or task. An odd environment is passed over in silence.
+
+    Source: training manual, environment variables of a training container.
+    """
+    if job is not None:
+        check_job(job)
+    else:
+        job = _job_of(environment.get("MA_VJ_NAME", ""))
+    if task is not None:
+        check_task(task)
+    else:
+        index = environment.get("VC_TASK_INDEX", "")
+        task = f"worker-{int(index)}" if re.fullmatch(r"[0-9]{1,9}", index) else None
+    rank = environment.get("RANK_ID", "")
+    return Identity(job, task, int(rank) if re.fullmatch(r"[0-9]{1,9}", rank) else None)
+
+
+def state_folder(flag: Optional[str], environment: Mapping[str, str]) -> Path:
+    """Where the state lies unless a flag says otherwise: `$XDG_STATE_HOME/logsvc-collector`."""
+    if flag:
+        return Path(flag).absolute()
+    base = environment.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.local/state")
+    return Path(base) / "logsvc-collector"
+
+
+def platform_folders(environment: Mapping[str, str]) -> list[Path]:
+    """Where log files lie on a node, for `watch` without a folder; they may appear later."""
+    named = [environment.get(name, "") for name in ("MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir")]
+    found = [Path(os.path.expanduser(text)).absolute() for text in named if text]
+    for usual in ("/home/ma-user/modelarts/log", "~/ascend/log"):
+        path = Path(os.path.expanduser(usual))
+        if path not in found:
+            found.append(path)
+    return found
+
+
+def _job_of(name: str) -> Optional[str]:
+    """`ma-job-<job>`, `modelarts-job-<job>` or the bare id; None where it is none."""
+    for prefix in ("modelarts-job-", "ma-job-"):
+        if name.startswith(prefix):
+            name = name[len(prefix) :]
+            break
+    try:
+        return check_job(name)
+    except BadInput:
+        return None

@@ -1,0 +1,233 @@
+"""From tailed files to the service: every byte once, in order, as the service acknowledges.
+
+Many small streams go together in one batch; a stream that is far behind goes in large bodies, one
+a round, so that new lines of the others never wait for more than one of them. Nothing is kept in
+memory between rounds: what is not acknowledged waits in its file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Optional
+
+from collectors.client import Client, Frame, Refused, Say, Unavailable
+from collectors.tailer.reader import Replaced
+from collectors.tailer.rotation import Family, Member, Tailer
+
+BATCH_BYTES = 4 << 20
+BATCH_FRAMES = 2000
+SMALL_BYTES = 256 << 10  # a stream further behind than this is back-fill
+BODY_BYTES = 6 << 20  # of back-fill; a stream's share of a round
+LEAST_BODY_BYTES = 64 << 10  # a service that refuses this is broken
+ASK_STREAMS = 500
+UNREADABLE_SECONDS = 10.0  # until a file that may not be read is tried again
+
+LATER = frozenset(["store_unavailable", "disk_full", "too_many_requests", "internal"])
+
+
+class Shipper:
+    """One sender; `round` is called again and again."""
+
+    def __init__(self, client: Client, tailer: Tailer, say: Say) -> None:
+        self.client = client
+        self.tailer = tailer
+        self.say = say
+        self.sent_bytes = 0
+        self._body_bytes = BODY_BYTES
+        self._waiting: deque[int] = deque()  # back-filling members, next first
+
+    def round(self, now: float) -> bool:
+        """
+        Ask, send and take acknowledgements once.
+
+        Returns:
+            True if bytes were acknowledged and more of them wait.
+
+        Raises:
+            Unavailable: the service cannot take anything now.
+        """
+        self._ask(now)
+        behind = self._send_small(now)
+        return self._send_large(behind, now)
+
+    def _ask(self, now: float) -> None:
+        """What the service holds of the families that it was not yet asked about."""
+        unasked = {
+            family.place: family for family, _ in self.tailer.active.values() if not family.asked and not family.dropped
+        }
+        families = list(unasked.values())
+        for start in range(0, len(families), ASK_STREAMS):
+            self._ask_for(families[start : start + ASK_STREAMS], now)
+
+    def _ask_for(self, families: list[Family], now: float) -> None:
+        places = [(family.place.job, family.place.task, family.place.path) for family in families]
+        try:
+            answers = self.client.offsets(places)
+        except Refused as exc:
+            if len(families) == 1:
+                self._give_up(families[0], exc)
+                return
+            half = len(families) // 2  # one of them is the cause
+            self._ask_for(families[:half], now)
+            self._ask_for(families[half:], now)
+            return
+        for family, generations in zip(families, answers):
+            self.tailer.resolve(family, generations, now)
+
+    def _send_small(self, now: float) -> list[tuple[Family, Member]]:
+        """One batch of what is new; returns the members that are far behind."""
+        behind: list[tuple[Family, Member]] = []
+        frames: list[tuple[Family, Member, Frame]] = []
+        size = 0
+        limit = min(BATCH_BYTES, self._body_bytes)
+        for family, member in list(self.tailer.active.values()):
+            if family.dropped or not family.asked or now < member.blocked_until:
+                continue
+            if member.pending > min(SMALL_BYTES, limit):
+                behind.append((family, member))
+                continue
+            if size >= limit or len(frames) >= BATCH_FRAMES:
+                continue
+            if member.pending > 0:
+                frame = self._frame(family, member, SMALL_BYTES, now)
+            elif member.wants_seal(now):
+                frame = Frame(*_name(family), family.give_number(member), member.file.sent, b"", final=True)
+            else:
+                continue
+            if frame is not None:
+                frames.append((family, member, frame))
+                size += len(frame.data)
+        if frames:
+            self._send_batch(frames, now)
+        return behind
+
+    def _send_batch(self, frames: list[tuple[Family, Member, Frame]], now: float) -> None:
+        try:
+            results = self.client.batch([frame for _, _, frame in frames])
+        except Refused as exc:
+            # The whole batch was refused: for its size, or for a token or body that no frame is to blame for.
+            if exc.code == "expired" and len({family.place.job for family, _, _ in frames}) == 1:
+                self._settle(*frames[0], exc, now)
+                return
+            self._shrink(exc)
+            return
+        later: Optional[Unavailable] = None
+        for (family, member, frame), result in zip(frames, results):
+            try:
+                self._settle(family, member, frame, result, now)
+            except Unavailable as exc:
+                later = exc
+        # Those sent go to the end: where one batch does not hold all, the others are next.
+        for _, member, _ in frames:
+            entry = self.tailer.active.pop(id(member), None)
+            if entry is not None:
+                self.tailer.active[id(member)] = entry
+        if later is not None:
+            raise later
+
+    def _send_large(self, behind: list[tuple[Family, Member]], now: float) -> bool:
+        """One body of one member that is far behind, each in its turn."""
+        by_identity = {id(member): (family, member) for family, member in behind}
+        self._waiting = deque(identity for identity in self._waiting if identity in by_identity)
+        self._waiting.extend(identity for identity in by_identity if identity not in self._waiting)
+        if not self._waiting:
+            return False
+        identity = self._waiting.popleft()
+        family, member = by_identity[identity]
+        frame = self._frame(family, member, self._body_bytes, now)
+        if frame is None:
+            return True
+        result: object
+        try:
+            result = self.client.chunk(frame)
+        except Refused as exc:
+            result = exc
+        self._waiting.append(identity)
+        self._settle(family, member, frame, result, now)
+        return True
+
+    def _frame(self, family: Family, member: Member, limit: int, now: float) -> Optional[Frame]:
+        """The next bytes of a file; None where there are none after all."""
+        try:
+            data = member.file.read(limit, before=member.recheck)
+        except Replaced:
+            self.tailer.replaced(family, member, now)
+            return None
+        except OSError as exc:
+            self.say(f"{member.file.name}: {exc.strerror}; trying again")
+            member.blocked_until = now + UNREADABLE_SECONDS
+            return None
+        if len(data) <= member.recheck:
+            if member.file.open():
+                member.size = min(member.size, member.file.size())
+            elif not member.seen:
+                member.lose(now)
+            else:
+                self.say(f"{member.file.name}: cannot be read (permission?); trying again")
+                member.blocked_until = now + UNREADABLE_SECONDS
+                self.tailer.scan_wanted = True
+            return None
+        number = family.give_number(member)
+        return Frame(*_name(family), number, member.file.sent - member.recheck, data)
+
+    def _settle(self, family: Family, member: Member, frame: Frame, result: object, now: float) -> None:
+        """Take one answer."""
+        if isinstance(result, Refused):
+            self._take_refusal(family, member, result)
+            return
+        assert isinstance(result, int)
+        if frame.final:
+            member.sealed = True
+            return
+        end = frame.offset + len(frame.data)
+        if result < end:  # held to there only: go on from there
+            member.file.move_to(result)
+        else:
+            fresh = frame.data[member.recheck :]
+            self.sent_bytes += len(fresh)
+            member.file.advance(fresh)
+        member.recheck = 0
+        member.size = max(member.size, member.file.sent)
+
+    def _take_refusal(self, family: Family, member: Member, refused: Refused) -> None:
+        code = refused.code
+        if code == "offset_gap":
+            expected = refused.detail.get("expected")
+            if not isinstance(expected, int) or not 0 <= expected <= member.size:
+                raise Unavailable(f"{self.client.server}: {refused.message}, without a usable place to resend from")
+            member.file.move_to(expected)
+            member.recheck = 0
+        elif code == "content_conflict":
+            self.tailer.conflict(family, member)
+        elif code == "expired":
+            self.say(f"job {family.place.job} has expired at {self.client.server}: its files are sent no more")
+            self.tailer.drop_job(family.place.job)
+        elif code in LATER:
+            seconds = refused.detail.get("retry_after_seconds")
+            raise Unavailable(
+                f"{self.client.server}: {refused.message}",
+                retry_after_seconds=float(seconds) if isinstance(seconds, (int, float)) else None,
+            )
+        elif code in ("unauthorized", "forbidden"):
+            raise Unavailable(f"{self.client.server}: {refused.message}", refused=True)
+        elif code == "too_large":
+            self._shrink(refused)
+        else:
+            self._give_up(family, refused)
+
+    def _shrink(self, refused: Refused) -> None:
+        """Smaller bodies from now on; raises Unavailable where that is not the cause."""
+        if refused.status != 413 and refused.code != "too_large":
+            raise Unavailable(f"{self.client.server}: {refused}")
+        if self._body_bytes <= LEAST_BODY_BYTES:
+            raise Unavailable(f"{self.client.server}: {refused}, at {self._body_bytes} bytes")
+        self._body_bytes = max(LEAST_BODY_BYTES, self._body_bytes // 2)
+
+    def _give_up(self, family: Family, refused: Refused) -> None:
+        names = ", ".join(member.file.name for member in family.members)
+        self.say(f"{names or family.place.path}: not sent: {refused.message} ({refused.code})")
+        self.tailer.drop(family)
+
+
+def _name(family: Family) -> tuple[str, str, str]:
+    return family.place.job, family.place.task, family.place.path

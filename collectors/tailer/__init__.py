@@ -1,0 +1,1 @@
+"""Which files there are, which generation of which stream each one is, and their new bytes."""
