@@ -170,7 +170,7 @@ def _settings(given: argparse.Namespace) -> Settings:
 
 
 def _glog_dir() -> Optional[Path]:
-    folder = os.environ.get("GLOG_log_dir")
+    folder = os.environ.get("GLOG_log_dir")  # noqa: SIM112 (its real name)
     return Path(folder).absolute() if folder else None
 
 

@@ -273,7 +273,7 @@ class Client:
             )
         if 300 <= status < 400:
             raise Unavailable(
-                f"{self.server} redirects to {headers.get('Location', '?')}; redirects are not followed, name that server"
+                f"{self.server} redirects to {headers.get('Location', '?')}; none is followed, name that server"
             )
         if status == 429 or status >= 500 or not isinstance(answer, dict) or "error" not in answer:
             told = answer["error"].get("message", "") if isinstance(answer, dict) and "error" in answer else ""

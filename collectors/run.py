@@ -12,10 +12,9 @@ import select
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -92,7 +91,7 @@ def run(settings: Settings, options: RunOptions, say: Say) -> int:
         spool = Spool(settings.state_dir, options.job, options.task)
     except OSError as exc:
         say(f"no place for the spool ({exc.strerror}): the output goes to the terminal only")
-        return _bare(options.command)
+        return _bare(options.command, say)
     try:
         agent = Agent(settings, [spool.file, *options.folders], say, state=None, glog_dir=options.glog_dir)
     except BaseException:
@@ -114,6 +113,8 @@ class _Run:
         self._ended = threading.Event()  # nothing more is written to the spool
         self._stop = threading.Event()  # stop sending
         self._sender_error: Optional[BaseException] = None
+        self._code = 0
+        self._ended_at = ""
 
     def run(self) -> int:
         options = self.options
@@ -153,10 +154,8 @@ class _Run:
             _join(pump, watched, child)
         os.close(reading)
         if options.service_lines:
-            words = exit_words(code)
-            self.spool.write_line(
-                f"logsvc-collector: {options.task} ended after {time.monotonic() - started:.1f} s with exit code {code}{words}"
-            )
+            ended = f"{options.task} ended after {time.monotonic() - started:.1f} s"
+            self.spool.write_line(f"logsvc-collector: {ended} with exit code {code}{exit_words(code)}")
         self.spool.close()
         self._ended_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         self._code = code
@@ -241,7 +240,8 @@ class _Run:
         reason = str(self._sender_error or self.agent.problem or "not in time")
         self.say(
             f"the log is not all sent: {reason}. It stays in {self.spool.folder}; send it later with: "
-            f"logsvc-collector watch --once {shlex.quote(os.fspath(self.spool.folder))} --server {self.agent.client.server}"
+            f"logsvc-collector watch --once {shlex.quote(os.fspath(self.spool.folder))} "
+            f"--server {self.agent.client.server}"
         )
 
 
@@ -289,12 +289,12 @@ def _pass_on(child: subprocess.Popen[bytes], caught: signal.struct_siginfo) -> N
         pass
 
 
-def _bare(command: Sequence[str]) -> int:
+def _bare(command: Sequence[str], say: Say) -> int:
     """The command must run, log or no log."""
     try:
         code = subprocess.call(list(command))
     except OSError as exc:
-        print(f"logsvc-collector: {command[0]}: {exc.strerror}", file=sys.stderr)
+        say(f"{command[0]}: {exc.strerror}")
         return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
     return 128 - code if code < 0 else code
 

@@ -91,5 +91,5 @@ class Spool:
 
 def service_line(text: str) -> str:
     """A line in the platform's form, one line whatever the text holds."""
-    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
+    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]  # local, as the platform
     return f"{MARK}{now} - INFO - {' '.join(text.splitlines())}\n"

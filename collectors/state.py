@@ -43,7 +43,7 @@ class State:
             os.close(self._lock)
             self._lock = None
             raise CannotStart(
-                f"state folder {folder} is in use by another collector; stop that one, or choose another with --state-dir"
+                f"state folder {folder} is in use by another collector; stop it, or choose another with --state-dir"
             ) from exc
 
     def load(self) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ _OLD = re.compile(r"(.+)\.(?:old|bak|prev)")
 # What training writes beside its logs. A program that logs into such a name is told so in the docs.
 NOT_LOGS = frozenset(
     ".gz .xz .bz2 .zst .zip .tar .tgz .whl .so .pyc .py .ckpt .pt .pth .safetensors .onnx .om .mindir .air .npy .npz "
-    ".pkl .pickle .h5 .bin .png .jpg .jpeg .pdf .mp4 .db .sqlite .db-wal .lock .swp .tmp .part .pid .sock".split()
+    ".pkl .pickle .h5 .bin .png .jpg .jpeg .pdf .mp4 .db .sqlite .db-wal .lock .swp .tmp .part .pid .sock".split()  # noqa: SIM905
 )
 _PROC_MARK_BYTES = 1 << 20  # of a worker log, looked through for the ranks that it started
 

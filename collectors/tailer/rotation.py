@@ -340,9 +340,13 @@ class Tailer:
                     self._move_elsewhere(member)
                 else:
                     self._append(family, member)
-            elif not known_before or fresh_base or newest is None or not newest.seen:
-                self._append(family, member)
-            elif newest.age != CURRENT and found.age > newest.age:
+            elif (
+                not known_before
+                or fresh_base
+                or newest is None
+                or not newest.seen
+                or (newest.age != CURRENT and found.age > newest.age)
+            ):
                 self._append(family, member)
             elif not self._is_copy(family, member) and time.time() - found.modified_at > COPY_SECONDS:
                 self._move_elsewhere(member)
