@@ -1,0 +1,61 @@
+/** Numbers, sizes and times as people read them; `lang` is a BCP 47 tag. */
+
+const SIZE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+const formats = new Map()
+
+/** 1234567 -> "1,234,567". */
+export function formatCount(count, lang = 'en') {
+  return cached(`count ${lang}`, () => new Intl.NumberFormat(lang)).format(count)
+}
+
+/** Bytes -> "1.2 MiB"; null (unknown) -> "–". */
+export function formatBytes(bytes, lang = 'en') {
+  if (bytes == null) return '–'
+  let unit = 0
+  let size = bytes
+  while (size >= 1024 && unit < SIZE_UNITS.length - 1) {
+    size /= 1024
+    unit += 1
+  }
+  const digits = unit === 0 || size >= 100 ? 0 : 1
+  const number = cached(`size ${lang} ${digits}`, () => new Intl.NumberFormat(lang, { maximumFractionDigits: digits }))
+  return `${number.format(size)} ${SIZE_UNITS[unit]}`
+}
+
+/** RFC 3339 -> "2026-11-24 05:12" in the reader's time zone; nothing -> "–". */
+export function formatDateTime(time) {
+  const date = toDate(time)
+  return date ? `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}` : '–'
+}
+
+/** RFC 3339 -> "05:12:09.123" in the reader's time zone; nothing -> "". */
+export function formatClock(time) {
+  const date = toDate(time)
+  if (!date) return ''
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`
+}
+
+/** Last part of a path. */
+export function baseName(path) {
+  return path.slice(path.lastIndexOf('/') + 1)
+}
+
+/** Order that puts worker-2 before worker-10. */
+export function naturalOrder(a, b) {
+  return cached('order', () => new Intl.Collator('en', { numeric: true })).compare(a, b)
+}
+
+function toDate(time) {
+  if (time == null) return null
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) ? null : date
+}
+
+function two(number) {
+  return String(number).padStart(2, '0')
+}
+
+function cached(key, make) {
+  if (!formats.has(key)) formats.set(key, make())
+  return formats.get(key)
+}

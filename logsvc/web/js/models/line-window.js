@@ -1,0 +1,142 @@
+/**
+ * A bounded cache of a log's lines, by row: row 0 is the first line, or the first user line.
+ *
+ * Whoever shows rows says which (`need`); pages around them are fetched, at most two at a time,
+ * newest wish first, and the pages used longest ago are dropped.
+ */
+
+import { Model, wasAborted } from './model.js'
+
+const PAGE_ROWS = 200
+const MOST_PAGES = 48 // ~10,000 lines
+const MOST_CHARACTERS = 24 * 1024 * 1024 // whichever comes first
+const MOST_REQUESTS = 2
+const RETRY_MS = 2000
+
+export class LineWindow extends Model {
+  /** @param {(row: number, limit: number, signal: AbortSignal) => Promise<object[]>} fetchRows lines from a row on */
+  constructor({ fetchRows, rowOf }) {
+    super()
+    Object.assign(this, { fetchRows, rowOf, error: null })
+    this.pages = new Map() // page number -> {rows: Map row -> line, characters}; in order of use
+    this.wanted = []
+    this.requests = new Map() // page number -> AbortController
+    this.retryTimer = null
+    this.closed = false
+  }
+
+  get(row) {
+    return this.pages.get(pageOf(row))?.rows.get(row) ?? null
+  }
+
+  put(line) {
+    const row = this.rowOf(line)
+    if (row < 0) return
+    const page = this.#page(pageOf(row))
+    const before = page.rows.get(row)
+    page.characters += line.text.length - (before?.text.length ?? 0)
+    page.rows.set(row, line)
+    if (this.pages.size > MOST_PAGES) this.#trim(new Set([pageOf(row)]))
+  }
+
+  /** Rows [first, end) are or will soon be on screen; a page either side is fetched ahead. */
+  need(first, end, count) {
+    if (end <= first) return
+    const firstPage = pageOf(first)
+    const lastPage = pageOf(end - 1)
+    const shown = range(firstPage, lastPage)
+    const around = [lastPage + 1, firstPage - 1].filter((page) => page >= 0 && page * PAGE_ROWS < count)
+    this.count = count
+    this.wanted = [...shown.filter((page) => this.#missing(page, first, end) !== null), ...around.filter((page) => this.#missing(page) !== null)]
+    for (const page of [...around, ...shown]) this.#touch(page)
+    this.#trim(new Set([...shown, ...around]))
+    this.#pump()
+  }
+
+  retry() {
+    clearTimeout(this.retryTimer)
+    this.retryTimer = null
+    this.#pump()
+  }
+
+  close() {
+    this.closed = true
+    clearTimeout(this.retryTimer)
+    for (const request of this.requests.values()) request.abort()
+    this.pages.clear()
+  }
+
+  #pump() {
+    while (!this.closed && this.retryTimer === null && this.requests.size < MOST_REQUESTS) {
+      const page = this.wanted.find((number) => !this.requests.has(number))
+      if (page === undefined) return
+      this.#fetch(page)
+    }
+  }
+
+  async #fetch(number) {
+    const start = this.#missing(number)
+    this.wanted = this.wanted.filter((page) => page !== number)
+    if (start === null) return
+    const request = new AbortController()
+    this.requests.set(number, request)
+    try {
+      const lines = await this.fetchRows(start, (number + 1) * PAGE_ROWS - start, request.signal)
+      if (this.closed) return
+      for (const line of lines) this.put(line)
+      this.error = null
+      // an answer may end early, at 8 MiB of text: the next `need` asks for the rest
+    } catch (error) {
+      if (wasAborted(error) || this.closed) return
+      this.error = error
+      this.wanted.unshift(number)
+      this.retryTimer ??= setTimeout(() => this.retry(), RETRY_MS)
+    } finally {
+      this.requests.delete(number)
+      if (!this.closed) {
+        this.changed()
+        this.#pump()
+      }
+    }
+  }
+
+  /** First row of a page (within [first, end)) that is not held, or null. */
+  #missing(number, first = 0, end = Infinity) {
+    const rows = this.pages.get(number)?.rows
+    const from = Math.max(number * PAGE_ROWS, first)
+    const to = Math.min((number + 1) * PAGE_ROWS, end, this.count)
+    for (let row = from; row < to; row += 1) if (!rows?.has(row)) return row
+    return null
+  }
+
+  #page(number) {
+    if (!this.pages.has(number)) this.pages.set(number, { rows: new Map(), characters: 0 })
+    return this.pages.get(number)
+  }
+
+  #touch(number) {
+    const page = this.pages.get(number)
+    if (!page) return
+    this.pages.delete(number)
+    this.pages.set(number, page)
+  }
+
+  #trim(keep) {
+    let characters = 0
+    for (const page of this.pages.values()) characters += page.characters
+    for (const [number, page] of this.pages) {
+      if (this.pages.size <= MOST_PAGES && characters <= MOST_CHARACTERS) return
+      if (keep.has(number)) continue
+      this.pages.delete(number)
+      characters -= page.characters
+    }
+  }
+}
+
+function pageOf(row) {
+  return Math.floor(row / PAGE_ROWS)
+}
+
+function range(first, last) {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+}

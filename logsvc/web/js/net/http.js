@@ -1,0 +1,92 @@
+/** The one place that calls the service over HTTP. */
+
+const BASE = new URL('api/v1/', document.baseURI)
+
+/** An answer that is no answer; `code` as in docs/http-api.md, or "network" where none came. */
+export class ApiError extends Error {
+  constructor({ status = 0, code, message, detail = null }) {
+    super(message)
+    Object.assign(this, { name: 'ApiError', status, code, detail })
+  }
+}
+
+/**
+ * Fires `unauthorized` on a 401, `lost` when the service does not answer, `found` when it does again.
+ */
+export class Http extends EventTarget {
+  constructor() {
+    super()
+    this.lost = false
+  }
+
+  jobs(filters, options) {
+    return this.#json('jobs', filters, options)
+  }
+
+  job(job, options) {
+    return this.#json(`jobs/${encodeURIComponent(job)}`, {}, options)
+  }
+
+  streams(job, options) {
+    return this.#json(`jobs/${encodeURIComponent(job)}/streams`, {}, options)
+  }
+
+  lines(stream, window, options) {
+    return this.#json(`streams/${encodeURIComponent(stream)}/lines`, window, options)
+  }
+
+  matches(stream, query, options) {
+    return this.#json(`streams/${encodeURIComponent(stream)}/matches`, query, options)
+  }
+
+  /** Bytes [start, end) of a stream, as text. */
+  async rawText(stream, start, end, options = {}) {
+    const url = this.rawUrl(stream)
+    const answer = await this.#send(url, { ...options, headers: { Range: `bytes=${start}-${end - 1}` } })
+    return answer.text()
+  }
+
+  rawUrl(stream) {
+    return new URL(`streams/${encodeURIComponent(stream)}/raw`, BASE)
+  }
+
+  downloadUrl(job) {
+    return new URL(`jobs/${encodeURIComponent(job)}/download`, BASE)
+  }
+
+  async #json(path, parameters, options = {}) {
+    const url = new URL(path, BASE)
+    for (const [name, value] of Object.entries(parameters)) {
+      if (value !== undefined && value !== null && value !== '') url.searchParams.set(name, value)
+    }
+    const answer = await this.#send(url, options)
+    return answer.json()
+  }
+
+  async #send(url, { signal, headers } = {}) {
+    let answer
+    try {
+      answer = await fetch(url, { signal, headers, credentials: 'same-origin', cache: 'no-store' })
+    } catch (error) {
+      if (error.name === 'AbortError') throw error
+      this.#setLost(true)
+      throw new ApiError({ code: 'network', message: String(error.message ?? error) })
+    }
+    this.#setLost(false)
+    if (answer.ok) return answer
+    const body = await answer.json().catch(() => ({}))
+    if (answer.status === 401) this.dispatchEvent(new Event('unauthorized'))
+    throw new ApiError({
+      status: answer.status,
+      code: body.error?.code ?? `http_${answer.status}`,
+      message: body.error?.message ?? answer.statusText,
+      detail: body.error?.detail ?? null,
+    })
+  }
+
+  #setLost(lost) {
+    if (lost === this.lost) return
+    this.lost = lost
+    this.dispatchEvent(new Event(lost ? 'lost' : 'found'))
+  }
+}

@@ -1,0 +1,37 @@
+/** The page: which view stands in it, and what is said above all of them. */
+
+import { t } from '../i18n/index.js'
+import { Help } from './help.js'
+import { html, useChanges, useEffect, useState } from './html.js'
+import { JobListView } from './job-list.js'
+import { JobView } from './job-view.js'
+import { Login } from './login.js'
+import { TopBar } from './top-bar.js'
+
+export function App({ address, settings, session, jobs, reader }) {
+  useChanges(address, settings, session, reader, reader.job)
+  const [help, setHelp] = useState(false)
+  useEffect(() => {
+    const pressed = (event) => {
+      const typing = event.target.closest('input[type="text"], input[type="search"], input[type="password"], textarea, select')
+      if (event.key === '?' && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) setHelp((open) => !open)
+    }
+    document.addEventListener('keydown', pressed)
+    return () => document.removeEventListener('keydown', pressed)
+  }, [])
+  const name = reader.job?.job?.name
+  useEffect(() => {
+    document.title = address.place.job ? `${name || address.place.job} · logsvc` : 'logsvc'
+  }, [address.place.job, name])
+  if (session.needsLogin) return html`<${TopBar} address=${address} settings=${settings} onHelp=${() => setHelp(true)} /><${Login} refused=${session.refused} />`
+  return html`
+    <${TopBar} address=${address} settings=${settings} jobName=${name} onHelp=${() => setHelp(true)} />
+    ${session.lost &&
+    html`<div class="banner" role="alert">
+      <span>${t('app.lost')}</span>
+      <button type="button" class="button" onClick=${() => session.retry()}>${t('app.retry')}</button>
+    </div>`}
+    ${address.place.job ? html`<${JobView} reader=${reader} address=${address} settings=${settings} />` : html`<${JobListView} jobs=${jobs} address=${address} />`}
+    ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
+  `
+}

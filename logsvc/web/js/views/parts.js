@@ -1,0 +1,55 @@
+/** Small parts that several views use. */
+
+import { t } from '../i18n/index.js'
+import { html } from './html.js'
+import { errorWords, flagWord, statusWord } from './words.js'
+
+/** A job's status, by colour and in words. */
+export function Status({ status }) {
+  return html`<span class="status status-${status ?? 'unknown'}"><span class="status-dot" aria-hidden="true"></span>${statusWord(status)}</span>`
+}
+
+/** What is wrong with a job; the finding's reason and advice on hover. */
+export function Flags({ job }) {
+  return (job.flags ?? []).map((flag) => {
+    const finding = job.findings?.find(({ name }) => name === flag)
+    const title = [finding?.reason, finding?.advice].filter(Boolean).join('\n')
+    return html`<span class="flag" title=${title} key=${flag}>${flagWord(flag)}</span>`
+  })
+}
+
+/** A full area that says why there is nothing else, and what to do. */
+export function Notice({ what, how = '', children }) {
+  return html`<div class="notice" role="status">
+    <p class="notice-what">${what}</p>
+    ${how && html`<p class="notice-how">${how}</p>`}
+    ${children}
+  </div>`
+}
+
+export function ErrorNotice({ error, onRetry }) {
+  const { what, how } = errorWords(error)
+  return html`<${Notice} what=${what} how=${how}>
+    ${onRetry && html`<p><button type="button" class="button" onClick=${onRetry}>${t('app.retry')}</button></p>`}
+  <//>`
+}
+
+/** Shown only after a moment, so that quick answers do not flicker. */
+export function Loading() {
+  return html`<div class="loading" role="status">${t('app.loading')}</div>`
+}
+
+/** A symbol with a name: `name` is a class suffix in css/base.css. */
+export function Icon({ name }) {
+  return html`<svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d=${PATHS[name]} /></svg>`
+}
+
+const PATHS = {
+  up: 'M3.5 10 8 5.5 12.5 10',
+  down: 'M3.5 6 8 10.5 12.5 6',
+  close: 'M4 4l8 8M12 4l-8 8',
+  refresh: 'M13 8a5 5 0 1 1-1.6-3.7M13 2.5V5h-2.5',
+  end: 'M8 2.5v8M4 7l4 4 4-4M3.5 13.5h9',
+  panel: 'M2.5 3h11v10h-11zM6.5 3v10',
+  search: 'M7 2.8a4.2 4.2 0 1 0 0 8.4a4.2 4.2 0 0 0 0-8.4M10.2 10.2l3.3 3.3',
+}
