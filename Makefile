@@ -19,7 +19,17 @@ SHELL       := /bin/sh
 MAKEFLAGS   += --no-print-directory
 SOURCES     := $(shell find logsvc collectors -type f ! -name '*.pyc' 2>/dev/null | grep -v '[[:space:]]')
 SCRIPTS     := $(shell find logsvc/web -name '*.js' ! -path '*/vendor/*' 2>/dev/null)
+# What runs in a user's container; also imported by that Python itself where there is one.
 PYTHON_3_9  := collectors logsvc/__init__.py logsvc/errors.py logsvc/model
+PYTHON39    := python3.9
+define IMPORT_ALL
+import collectors, importlib, logsvc.errors, logsvc.model, pkgutil
+for package in (collectors, logsvc.model):
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):
+        if not found.name.endswith('__main__'):
+            importlib.import_module(found.name)
+endef
+export IMPORT_ALL
 
 .PHONY: run test check style types py39 js bench dev lock vendor clean test-tools
 
@@ -35,7 +45,7 @@ check: style types py39 js
 	@$(MAKE) test
 
 style: $(TEST)/.installed
-	@$(TEST)/bin/ruff check --quiet .
+	@$(TEST)/bin/ruff check --quiet --output-format concise .
 	@$(TEST)/bin/ruff format --check --quiet . || { echo "not formatted: run ruff format"; exit 1; }
 	@echo "style: ok"
 
@@ -44,6 +54,7 @@ types: $(TEST)/.installed
 
 py39: $(TEST)/.installed
 	@$(TEST)/bin/vermin --quiet --no-tips --violations --target=3.9- $(PYTHON_3_9)
+	@if $(PYTHON39) -c '' 2>/dev/null; then $(PYTHON39) -B -c "$$IMPORT_ALL"; fi
 	@echo "python 3.9: ok"
 
 js:
