@@ -36,9 +36,14 @@ _DATED = re.compile(r"(.+?)[._-]([0-9]{8}(?:[-_T]?[0-9]{2,6})?|[0-9]{4}-[0-9]{2}
 _OLD = re.compile(r"(.+)\.(?:old|bak|prev)")
 
 # What training writes beside its logs. A program that logs into such a name is told so in the docs.
-NOT_LOGS = frozenset(
-    ".gz .xz .bz2 .zst .zip .tar .tgz .whl .so .pyc .py .ckpt .pt .pth .safetensors .onnx .om .mindir .air .npy .npz "
-    ".pkl .pickle .h5 .bin .png .jpg .jpeg .pdf .mp4 .db .sqlite .db-wal .lock .swp .tmp .part .pid .sock".split()  # noqa: SIM905
+NOT_LOGS = tuple(
+    f".{suffix}"
+    for group in (
+        ("gz", "xz", "bz2", "zst", "zip", "tar", "tgz", "whl", "so", "py", "pyc"),
+        ("ckpt", "pt", "pth", "safetensors", "onnx", "om", "mindir", "air", "npy", "npz", "pkl", "pickle", "h5", "bin"),
+        ("png", "jpg", "jpeg", "pdf", "mp4", "db", "sqlite", "lock", "swp", "tmp", "part", "pid", "sock"),
+    )
+    for suffix in group
 )
 _PROC_MARK_BYTES = 1 << 20  # of a worker log, looked through for the ranks that it started
 
@@ -85,9 +90,16 @@ class Discovery:
         found: list[Found] = []
         links: list[tuple[Path, str]] = []
         visited: set[tuple[int, int]] = set()
+        shared: list[tuple[bool, str, Path, os.stat_result]] = []  # hard links
         for root in self.roots:
             for name, status in self._files(root, os.fspath(root), links, visited):
-                self._claim(root, name, status, claimed, found)
+                if status.st_nlink == 1:
+                    self._claim(root, name, status, claimed, found)
+                else:
+                    place = self._place(root, self._age(name)[0])
+                    shared.append((place is None or "/other/" in place.path, name, root, status))
+        for _, name, root, status in sorted(shared, key=lambda file: file[:2]):
+            self._claim(root, name, status, claimed, found)
         # Links come last: what they point at has been found under its own name, or lies elsewhere.
         while links:
             root, link = links.pop(0)
@@ -152,12 +164,10 @@ class Discovery:
         self, root: Path, name: str, status: os.stat_result, claimed: set[tuple[int, int]], found: list[Found]
     ) -> None:
         key = (status.st_dev, status.st_ino)
-        if key in claimed or os.path.splitext(name)[1].lower() in NOT_LOGS:
+        if key in claimed or name.lower().endswith(NOT_LOGS):
             return
         base, age = self._age(name)
-        if base not in self._places:
-            self._places[base] = self._place_of(root, base)
-        place = self._places[base]
+        place = self._place(root, base)
         if place is None:
             return
         claimed.add(key)
@@ -175,12 +185,17 @@ class Discovery:
             return whole, age
         return name, CURRENT
 
-    def _place_of(self, root: Path, name: str) -> Optional[StreamName]:
-        try:
-            return place_of(name, root, self.identity, glog_dir=self.glog_dir, task_of_rank=self._task_of_rank)
-        except BadInput as exc:
-            self.unplaced[name] = exc.message
-            return None
+    def _place(self, root: Path, name: str) -> Optional[StreamName]:
+        """Decided once a name; it stays when more is learned later."""
+        if name not in self._places:
+            try:
+                self._places[name] = place_of(
+                    name, root, self.identity, glog_dir=self.glog_dir, task_of_rank=self._task_of_rank
+                )
+            except BadInput as exc:
+                self.unplaced[name] = exc.message
+                self._places[name] = None
+        return self._places[name]
 
     def _task_of_rank(self, tree: str, job: str, rank: int) -> str:
         """The task whose worker log lies beside, or names, this rank."""

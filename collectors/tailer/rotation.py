@@ -179,6 +179,9 @@ class Tailer:
                 self._see(*known, found, now)
             else:
                 newcomers.setdefault(found.place, []).append(found)
+        for family, member in list(self._by_inode.values()):
+            if not member.seen:
+                self._look_without_name(family, member, now)
         for place, files in newcomers.items():
             family = self._family(place)
             if not family.dropped:
@@ -193,12 +196,15 @@ class Tailer:
             if family.dropped or not self._stays_active(member, now):
                 del self.active[identity]
                 continue
-            if member.lost or not member.seen:
+            if member.lost:
                 continue
             try:
-                status = os.stat(member.file.name)
+                status = os.stat(member.file.name) if member.seen else None
             except OSError:
+                status = None
                 self.scan_wanted = True
+            if status is None:
+                self._look_without_name(family, member, now)
                 continue
             if (status.st_dev, status.st_ino) != member.key:
                 self.scan_wanted = True
@@ -316,6 +322,11 @@ class Tailer:
         elif size != member.size:
             member.size, member.grew_at, member.sealed = size, now, False
             self._touch(family, member)
+
+    def _look_without_name(self, family: Family, member: Member, now: float) -> None:
+        """A deleted file, or one renamed out of sight, may still be written to."""
+        if member.file.is_open and not member.lost and not family.dropped:
+            self._look(family, member, member.file.size(), now)
 
     def _welcome(self, family: Family, files: list[Found], now: float) -> None:
         """New files of one path, oldest first; of two that are written now, the one known before."""
