@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The service on its embedded store. The wheel is built in one stage and installed, by the lock, in the other.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
