@@ -1,0 +1,146 @@
+"""Who may come in: a bearer token, or the session cookie of the viewer's page.
+
+One gate stands before every address, so that no call can be forgotten. Open are the page itself
+and its files (they hold no data) and the health checks.
+"""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from logsvc.api.errors import error_response
+from logsvc.core.auth import Principal, Tokens, operating_user
+from logsvc.errors import Forbidden, LogsvcError, Unauthorized
+from logsvc.settings import Settings, is_loopback
+
+OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
+OPEN_BELOW = ("/static/",)
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# A page from here runs its own files only, and no other page may frame it.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Gate:
+    """ASGI: asks who it is, puts the `Principal` into `scope["state"]`, and guards every answer's headers."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens) -> None:
+        self._app, self._settings, self._tokens = app, settings, tokens
+        self._nobody = Principal(operating_user(), "admin")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "http":
+            send = _guarded(send)
+        try:
+            scope.setdefault("state", {})["principal"] = await self._principal(scope)
+        except LogsvcError as error:
+            await refuse(error, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _principal(self, scope: Scope) -> Principal | None:
+        headers = Headers(scope=scope)
+        path = scope["path"]
+        if not self._settings.auth:
+            self._check_host(headers)
+            self._check_origin(scope, headers, by_cookie=True)
+            return self._nobody
+        if scope["type"] == "http" and (path in OPEN or path.startswith(OPEN_BELOW)):
+            return None
+        token = bearer(headers)
+        if token is not None:
+            principal = await self._tokens.by_token(token)
+        else:
+            principal = await self._by_cookie(headers)
+        if principal is None:
+            raise Unauthorized(
+                "This needs a token that the service knows: send `Authorization: Bearer <token>`, "
+                "or open the address that `logsvc serve` printed."
+            )
+        self._check_origin(scope, headers, by_cookie=token is None)
+        return principal
+
+    async def _by_cookie(self, headers: Headers) -> Principal | None:
+        for text in headers.getlist("cookie"):
+            try:
+                held = SimpleCookie(text).get(self._tokens.cookie_name)
+            except CookieError:
+                continue
+            if held:
+                return await self._tokens.by_session(held.value)
+        return None
+
+    def _check_origin(self, scope: Scope, headers: Headers, *, by_cookie: bool) -> None:
+        """
+        Browsers send cookies along with what other sites ask; `Origin` tells who asked.
+
+        Raises: Forbidden.
+        """
+        websocket = scope["type"] == "websocket"
+        if not websocket and (not by_cookie or scope["method"] in SAFE_METHODS):
+            return
+        origin = headers.get("origin")
+        if origin is None:
+            # Programs send none; a browser always does on what is checked here.
+            if by_cookie and self._settings.auth:
+                raise Forbidden("A change by cookie needs an Origin header that equals the Host.")
+            return
+        same_host = urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
+        if not same_host and origin.lower() != self._settings.public_url:
+            raise Forbidden(
+                f"The page at {origin[:100]!a} may not use this service; if a proxy stands in front, set public_url."
+            )
+
+    def _check_host(self, headers: Headers) -> None:
+        """Without authentication, a name that a foreign page made point here (DNS rebinding) is turned away."""
+        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        public = urlsplit(self._settings.public_url or "").hostname
+        if not is_loopback(host) and host != public:
+            raise Forbidden("Authentication is off, so the service answers under the name localhost only.")
+
+
+def bearer(headers: Headers) -> str | None:
+    """The bearer token of a request; None where it carries none (another scheme is an empty one)."""
+    text = headers.get("authorization")
+    if text is None:
+        return None
+    scheme, _, token = text.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def refuse(error: LogsvcError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an error, on a WebSocket before its upgrade."""
+    response = error_response(error)
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+        return
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+        return
+    await send(
+        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": bytes(response.body)})
+
+
+def _guarded(send: Send) -> Send:
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+            headers.setdefault("Referrer-Policy", "no-referrer")
+            headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+            headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return guarded

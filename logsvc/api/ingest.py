@@ -1,0 +1,207 @@
+"""Chunks in: one at a time, or many small ones in a batch; and where their streams end."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+
+from logsvc.api import schemas
+from logsvc.api.errors import JSON, error_body
+from logsvc.api.params import flag, integer, parameters, text
+from logsvc.api.services import principal, services
+from logsvc.core.ingest import MAX_GENERATION, checked_chunk, stream_name
+from logsvc.errors import BadBody, BadInput, LogsvcError
+from logsvc.model.chunk import MAX_OFFSET, Appended, Chunk
+
+router = APIRouter(tags=["ingest"])
+
+MAX_OFFSETS = 10_000
+_LENGTH = struct.Struct("<I")
+_NAME = (
+    text("job", "The job's id.", required=True, longest=128),
+    text("task", "The task, as in worker-0.", required=True, longest=64),
+    text("path", "The file's place in a log archive.", required=True, longest=100_000),
+    integer("generation", "Which generation of the file.", low=0, high=MAX_GENERATION, default=0),
+)
+CHUNK = parameters(
+    *_NAME,
+    integer("offset", "Place of the first byte in the file.", low=0, high=MAX_OFFSET, required=True),
+    flag("final", "1: nothing follows; seals the stream."),
+)
+PLACE = parameters(*_NAME)
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@router.post(
+    "/chunks",
+    responses=schemas.answers(schemas.APPENDED, 400, 409, 413, 415, 422, 507),
+    openapi_extra=CHUNK.openapi(requestBody={"content": _BYTES}),
+    summary="Store bytes of a file",
+)
+async def post_chunk(request: Request) -> JSON:
+    """
+    Answers once the bytes are durable. The body is raw, `Content-Encoding` zstd, gzip or none.
+
+    Bytes that are held already are compared and not stored again, so that sending twice is safe.
+    """
+    given = CHUNK.read(request.scope["query_string"])
+    name = stream_name(given["job"], given["task"], given["path"], given["generation"])
+    held = services(request)
+    async with held.bodies.unfolded(request) as data:
+        chunk = checked_chunk(name, given["offset"], data, final=bool(given["final"]), owner=principal(request).owner)
+        return JSON(_shown(await held.ingest.chunk(chunk)))
+
+
+@router.get(
+    "/chunks",
+    responses=schemas.answers(schemas.APPENDED, 422),
+    openapi_extra=PLACE.openapi(),
+    summary="Where a stream ends",
+)
+async def get_chunks(request: Request) -> JSON:
+    """The offset to go on from; 0 and no stream where nothing is held."""
+    given = PLACE.read(request.scope["query_string"])
+    name = stream_name(given["job"], given["task"], given["path"], given["generation"])
+    stream_id, next_offset = await services(request).ingest.next_offset(name)
+    return JSON({"stream": stream_id, "next_offset": next_offset})
+
+
+@router.post(
+    "/batch",
+    responses=schemas.answers(schemas.BATCH, 400, 413, 415, 507),
+    openapi_extra={"requestBody": {"content": _BYTES, "required": True}},
+    summary="Store many small chunks at once",
+)
+async def post_batch(request: Request) -> JSON:
+    """
+    Frames, each: the length of its JSON (32 bits, little-endian), the JSON `{"job","task","path","generation",
+    "offset","length","final"}`, and `length` raw bytes. All that is accepted is durable in one commit; a frame
+    that is refused has its error at its place.
+    """
+    held = services(request)
+    async with held.bodies.unfolded(request) as body:
+        results = await held.ingest.chunks(frames(body, principal(request).owner))
+    return JSON({"results": [error_body(one) if isinstance(one, LogsvcError) else _shown(one) for one in results]})
+
+
+@router.post(
+    "/offsets",
+    responses=schemas.answers(schemas.OFFSETS, 400, 413, 415, 422),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": schemas.object_(
+                        streams=schemas.array(schemas.object_(job=schemas.TEXT, task=schemas.TEXT, path=schemas.TEXT))
+                    )
+                }
+            },
+        }
+    },
+    summary="What is held of many files",
+)
+async def post_offsets(request: Request) -> JSON:
+    """For each file all generations held, with a checksum of their first 1,024 bytes at most."""
+    held = services(request)
+    async with held.bodies.unfolded(request) as body:
+        answers = []
+        for number, (job, task, path) in enumerate(_asked(body)):
+            try:
+                generations = await held.ingest.generations(job, task, path)
+            except BadInput as error:
+                error.detail["parameter"] = f"streams[{number}]"
+                raise
+            answers.append(
+                {
+                    "generations": [
+                        {
+                            "generation": one.generation,
+                            "next_offset": one.next_offset,
+                            "head_bytes": len(one.head),
+                            "head_sha256": hashlib.sha256(one.head).hexdigest(),
+                            "sealed": one.sealed,
+                        }
+                        for one in generations
+                    ]
+                }
+            )
+    return JSON({"streams": answers})
+
+
+def frames(body: bytes, owner: str | None) -> list[Chunk | LogsvcError]:
+    """
+    Chunks of a batch; a frame that is refused is its error.
+
+    Raises:
+        BadBody: it cannot be told where the frames begin and end.
+    """
+    found: list[Chunk | LogsvcError] = []
+    at, end = 0, len(body)
+    while at < end:
+        number = len(found)
+        if at + 4 > end:
+            raise _misframed(number, "its length is cut off")
+        head_end = at + 4 + _LENGTH.unpack_from(body, at)[0]
+        if head_end > end:
+            raise _misframed(number, "its JSON goes past the end of the body")
+        try:
+            head = orjson.loads(body[at + 4 : head_end])
+        except ValueError as exc:
+            raise _misframed(number, f"its JSON is malformed: {exc}") from exc
+        length = head.get("length") if isinstance(head, dict) else None
+        if type(length) is not int or length < 0:
+            raise _misframed(number, "its JSON has no length")
+        at = head_end + length
+        if at > end:
+            raise _misframed(number, "its bytes go past the end of the body")
+        try:
+            found.append(_chunk(head, body[head_end:at], owner))
+        except LogsvcError as error:
+            found.append(error)
+    return found
+
+
+def _chunk(head: dict[str, Any], data: bytes, owner: str | None) -> Chunk:
+    job, task, path = head.get("job"), head.get("task"), head.get("path")
+    generation, offset, final = head.get("generation", 0), head.get("offset"), head.get("final", False)
+    for name, value in (("job", job), ("task", task), ("path", path)):
+        if type(value) is not str:
+            raise BadInput(f"{name} must be a text.", parameter=name)
+    for name, value in (("generation", generation), ("offset", offset)):
+        if type(value) is not int:
+            raise BadInput(f"{name} must be a whole number.", parameter=name)
+    if final not in (True, False, None):
+        raise BadInput("final must be true or false.", parameter="final")
+    return checked_chunk(stream_name(job, task, path, generation), offset, data, final=bool(final), owner=owner)
+
+
+def _misframed(number: int, why: str) -> BadBody:
+    return BadBody(f"Frame {number} of the batch is malformed: {why}. Nothing of the batch was stored.", frame=number)
+
+
+def _asked(body: bytes) -> list[tuple[str, str, str]]:
+    try:
+        asked = orjson.loads(body)
+    except ValueError as exc:
+        raise BadBody(f"The body is not JSON: {exc}.") from exc
+    streams = asked.get("streams") if isinstance(asked, dict) else None
+    if not isinstance(streams, list) or len(streams) > MAX_OFFSETS:
+        raise BadInput(f"streams must be a list of at most {MAX_OFFSETS} files.", parameter="streams")
+    found = []
+    for number, one in enumerate(streams):
+        names = [one.get(name) for name in ("job", "task", "path")] if isinstance(one, dict) else []
+        if not names or not all(isinstance(name, str) for name in names):
+            raise BadInput(
+                f"streams[{number}] must have job, task and path, each a text.", parameter=f"streams[{number}]"
+            )
+        found.append((names[0], names[1], names[2]))
+    return found
+
+
+def _shown(appended: Appended) -> dict[str, Any]:
+    return {"stream": appended.stream_id or None, "next_offset": appended.next_offset}

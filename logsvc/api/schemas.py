@@ -1,0 +1,120 @@
+"""How answers look, for `/docs`. Answers are not checked against this at run time; tests do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+
+def object_(**properties: Schema) -> Schema:
+    """An object that has all of these fields; it may grow more."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def array(items: Schema) -> Schema:
+    """A list."""
+    return {"type": "array", "items": items}
+
+
+def nullable(schema: Schema) -> Schema:
+    """This, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+INTEGER: Schema = {"type": "integer"}
+TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+ERROR = object_(error=object_(code=TEXT, message=TEXT, detail={"type": "object"}))
+LINE = object_(
+    n=INTEGER,
+    u=nullable(INTEGER),
+    offset=INTEGER,
+    text=TEXT,
+    system=FLAG,
+    level=nullable({"type": "string", "enum": ["error", "warning"]}),
+    received_at=MOMENT,
+)
+LINE["properties"].update(partial=FLAG, cut=FLAG, size_bytes=INTEGER)
+LINES = object_(total_lines=INTEGER, total_user_lines=INTEGER, through=INTEGER, lines=array(LINE))
+SPANS = array({"type": "array", "items": INTEGER, "minItems": 2, "maxItems": 2})
+MATCH = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, spans=SPANS)
+MATCHES = object_(
+    total=nullable(INTEGER), exact=FLAG, scanned_bytes=INTEGER, matches=array(MATCH), next=nullable(INTEGER)
+)
+SEARCH = object_(
+    matches=array(object_(stream=TEXT, job=TEXT, task=TEXT, kind=TEXT, n=INTEGER, text=TEXT, spans=SPANS)),
+    totals=array(object_(stream=TEXT, total=INTEGER)),
+    exact=FLAG,
+    left_out=array(TEXT),
+    cursor=nullable(TEXT),
+)
+STREAM = object_(
+    id=TEXT,
+    job=TEXT,
+    task=TEXT,
+    kind=TEXT,
+    rank=nullable(INTEGER),
+    device=nullable(INTEGER),
+    path=TEXT,
+    generation=INTEGER,
+    size_bytes=INTEGER,
+    lines=INTEGER,
+    user_lines=INTEGER,
+    sealed=FLAG,
+    last_chunk_at=MOMENT,
+)
+STREAMS = object_(streams=array(STREAM))
+JOB = object_(
+    id=TEXT,
+    name=nullable(TEXT),
+    type=nullable(TEXT),
+    status={"type": "string", "enum": ["pending", "running", "succeeded", "failed", "stopped"]},
+    owner=nullable(TEXT),
+    algorithm=nullable(TEXT),
+    resource_pool=nullable(TEXT),
+    engine=nullable(TEXT),
+    accelerator=nullable(TEXT),
+    task_count=nullable(INTEGER),
+    archive_url=nullable(TEXT),
+    created_at=nullable(MOMENT),
+    ended_at=nullable(MOMENT),
+    labels={"type": "object", "additionalProperties": TEXT},
+    tasks=array(TEXT),
+    flags=array(TEXT),
+    findings=array(object_(name=TEXT, since=MOMENT, reason=TEXT, advice=TEXT)),
+    mean_utilization_percent=nullable({"type": "number"}),
+    log_bytes=INTEGER,
+    last_chunk_at=nullable(MOMENT),
+    expires_at=nullable(MOMENT),
+)
+JOBS = object_(jobs=array(JOB), next=nullable(TEXT))
+APPENDED = object_(stream=nullable(TEXT), next_offset=INTEGER)
+BATCH = object_(results=array({"anyOf": [APPENDED, ERROR]}))
+GENERATION = object_(generation=INTEGER, next_offset=INTEGER, head_bytes=INTEGER, head_sha256=TEXT, sealed=FLAG)
+OFFSETS = object_(streams=array(object_(generations=array(GENERATION))))
+
+_ERROR_TEXTS = {
+    400: "The body is not what its headers say.",
+    401: "No token, or one that nobody knows.",
+    403: "A page from another origin.",
+    404: "There is no such thing.",
+    409: "What is held does not allow it: `offset_gap`, `content_conflict` or `conflict`.",
+    413: "Too large.",
+    415: "An unknown Content-Encoding.",
+    416: "The range starts past the end.",
+    422: "A parameter is missing or wrong.",
+    429: "Too many requests at once.",
+    503: "The store cannot answer just now.",
+    507: "The disk is full.",
+}
+
+
+def answers(schema: Schema | None, *errors: int, media: str = "application/json") -> dict[int | str, dict[str, Any]]:
+    """The answers of a call, for `responses`: its own, and the errors besides 401 and 503."""
+    content = {media: {"schema": schema or {"type": "string", "format": "binary"}}}
+    told: dict[int | str, dict[str, Any]] = {200: {"description": "Done.", "content": content}}
+    for status in (401, 403, *errors, 503):
+        told[status] = {"description": _ERROR_TEXTS[status], "content": {"application/json": {"schema": ERROR}}}
+    return told

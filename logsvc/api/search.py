@@ -1,0 +1,136 @@
+"""Search: one stream with a count, or many streams a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from logsvc.api import schemas
+from logsvc.api.errors import JSON
+from logsvc.api.params import choice, choices, flag, integer, moment, parameters, text
+from logsvc.api.services import services, while_connected
+from logsvc.core.search import Scope
+from logsvc.errors import BadInput, BadPattern, TooManyRequests
+from logsvc.model.chunk import MAX_OFFSET
+from logsvc.model.query import LEVELS, SearchQuery
+from logsvc.model.stream import KINDS, check_job, check_task
+
+router = APIRouter(tags=["search"])
+
+MAX_PATTERN_CHARACTERS = 4096
+MAX_TEXT_CHARACTERS = 65_536
+MAX_MATCHES = 1000
+MAX_SCOPE = 1000
+MAX_WAITING_SEARCHES = 64
+
+_COMMON = (
+    text("q", "What to find; never trimmed.", required=True, longest=MAX_TEXT_CHARACTERS),
+    flag("regex", "1: `q` is a pattern in RE2 syntax."),
+    flag("ignore_case", "1: in any case."),
+    choice("lines", "All lines, or user lines only.", "all", "user", default="all"),
+    choices("level", "Only lines of these levels, with a comma between.", *LEVELS),
+    moment("since", "Only lines received at or after this time."),
+    moment("until", "Only lines received before this time."),
+    integer("limit", "Matches given at most; 0 only counts.", low=0, high=MAX_MATCHES, default=100),
+)
+MATCHES = parameters(
+    *_COMMON,
+    integer("after", "Only on lines with a greater number, in order.", low=0, high=MAX_OFFSET),
+    integer("before", "Only on lines with a smaller number, the nearest first.", low=1, high=MAX_OFFSET),
+    choice("count", "`exact`: count over the whole stream; `none`: only find.", "exact", "none", default="exact"),
+)
+SEARCH = parameters(
+    *_COMMON,
+    text("job", "Search this job's streams; may be repeated. All jobs unless said.", longest=128, many=True),
+    choices("kind", "Only streams of these kinds, with commas between.", *KINDS),
+    text("task", "Only streams of this task; may be repeated.", longest=64, many=True),
+    choice("count", "`exact` or `none`; with a cursor `none` unless said.", "exact", "none"),
+    text("cursor", "`cursor` of the page before."),
+)
+
+
+@router.get(
+    "/streams/{id}/matches",
+    responses=schemas.answers(schemas.MATCHES, 404, 422, 429),
+    openapi_extra=MATCHES.openapi(),
+    summary="Search one stream",
+)
+async def stream_matches(request: Request, id: str) -> JSON:
+    """
+    Matching lines and how many there are in the whole stream, wherever the page stands.
+
+    Past the time limit the answer is what was found until then, `exact` false.
+    """
+    given = MATCHES.read(request.scope["query_string"])
+    if given["after"] is not None and given["before"] is not None:
+        raise BadInput("Give after or before, not both.", parameter="before")
+    held = services(request)
+    query = _query(given, held.settings.search_time_limit_seconds, count=given["count"] == "exact")
+    return JSON(await _searched(request, held.search.stream(id, query)))
+
+
+@router.get(
+    "/search",
+    responses=schemas.answers(schemas.SEARCH, 422, 429),
+    openapi_extra=SEARCH.openapi(),
+    summary="Search many streams",
+)
+async def search_streams(request: Request) -> JSON:
+    """
+    Matches over many streams, the newest stream first, then by line.
+
+    Process logs are left out where the log of their task is searched, which holds the same lines; `left_out`
+    names them. Counts come with the first page.
+    """
+    given = SEARCH.read(request.scope["query_string"])
+    if len(given["job"]) + len(given["task"]) > MAX_SCOPE:
+        raise BadInput(f"At most {MAX_SCOPE} jobs and tasks may be named.", parameter="job")
+    scope = Scope(
+        jobs=tuple(check_job(job) for job in given["job"]),
+        kinds=given["kind"] or frozenset(),
+        tasks=frozenset(check_task(task) for task in given["task"]),
+    )
+    counted = given["count"] == "exact" or (given["count"] is None and given["cursor"] is None)
+    held = services(request)
+    query = _query(given, held.settings.search_time_limit_seconds, count=counted)
+    return JSON(await _searched(request, held.search.streams(scope, query, given["cursor"])))
+
+
+def _query(given: dict[str, Any], time_limit_seconds: float, *, count: bool) -> SearchQuery:
+    if given["regex"] and len(given["q"]) > MAX_PATTERN_CHARACTERS:
+        raise BadPattern(
+            f"The pattern has {len(given['q'])} characters, at most {MAX_PATTERN_CHARACTERS} are taken.", parameter="q"
+        )
+    return SearchQuery(
+        text=given["q"],
+        regex=bool(given["regex"]),
+        ignore_case=bool(given["ignore_case"]),
+        lines=given["lines"],
+        levels=given["level"] or frozenset(),
+        since=given["since"],
+        until=given["until"],
+        after=given.get("after"),
+        before=given.get("before"),
+        limit=given["limit"],
+        count=count,
+        time_limit_seconds=time_limit_seconds,
+    )
+
+
+async def _searched(request: Request, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """Run a search in its turn, as long as somebody waits for it."""
+    searches = services(request).searches
+    waiting = getattr(searches, "_waiters", None) or ()
+    if len(waiting) >= MAX_WAITING_SEARCHES:
+        close = getattr(work, "close", None)
+        if close:
+            close()
+        raise TooManyRequests("Many searches are waiting already; search again in a moment.", retry_after_seconds=2)
+
+    async def in_turn() -> dict[str, Any]:
+        async with searches:
+            return await work
+
+    return await while_connected(request, in_turn())

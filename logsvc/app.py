@@ -1,0 +1,250 @@
+"""build_app(settings): picks the store, wires the core to it, opens and closes all of it.
+
+Only this file knows which store runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import WebSocketRoute
+
+from logsvc.api import download, errors, health, ingest, jobs, pages, search, streams
+from logsvc.api.auth import Gate
+from logsvc.api.body import Bodies
+from logsvc.api.errors import Catch
+from logsvc.api.follow import Follow
+from logsvc.api.services import Services
+from logsvc.core.auth import Tokens
+from logsvc.core.clock import SystemClock
+from logsvc.core.follow import Hub, Pace
+from logsvc.core.ingest import Ingest
+from logsvc.core.jobs import Jobs
+from logsvc.core.sealing import Sealer
+from logsvc.core.search import Search
+from logsvc.errors import CannotStart
+from logsvc.metrics import Metrics
+from logsvc.model.chunk import Chunk
+from logsvc.ports import Clock, LogStore, RecordStore
+from logsvc.settings import Settings
+
+API = "/api/v1"
+DAY_SECONDS = 86_400
+
+
+class Store(LogStore, RecordStore, Protocol):
+    """What one technology gives: logs and records together."""
+
+
+@dataclass
+class Service:
+    """One service with everything it owns; `open` and `close` may be called twice."""
+
+    settings: Settings
+    services: Services
+    sealer: Sealer
+    _tasks: list[asyncio.Task[None]]
+    _opened: bool = False
+
+    async def open(self) -> None:
+        """
+        Open the store and start what runs beside the calls.
+
+        Raises:
+            CannotStart: one sentence that says what to do.
+        """
+        if self._opened:
+            return
+        await asyncio.to_thread(prepare_folder, self.settings.data_dir)
+        await self.services.store.open()
+        try:
+            await self.services.tokens.open()
+            for value in await self.services.jobs.values():
+                self.sealer.known(value)
+        except BaseException:
+            await self.services.store.close()
+            raise
+        self._tasks.append(asyncio.create_task(self.sealer.run(), name="sealer"))
+        self._opened = True
+
+    async def close(self) -> None:
+        """Let followers go, end the tasks, close the store."""
+        if not self._opened:
+            return
+        self._opened = False
+        await self.services.hub.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self.services.store.close()
+
+
+def build_app(settings: Settings, *, store: Store | None = None, clock: Clock | None = None) -> FastAPI:
+    """
+    The application; its lifespan opens and closes the `Service` in `app.state.service`.
+
+    Args:
+        store: used instead of the one that the settings name; opened and closed all the same.
+    """
+    clock = clock or SystemClock()
+    service = _wired(settings, store or _chosen_store(settings, clock), clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.open()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(
+        title="logsvc",
+        summary="Logs of machine-learning training jobs: stored once, live, whole and searchable.",
+        version=_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=pages.OPENAPI_URL,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.service, app.state.services = service, service.services
+    errors.install(app)
+    app.add_middleware(Gate, settings=settings, tokens=service.services.tokens)
+    app.add_middleware(Catch)
+    api = APIRouter(prefix=API)
+    for module in (jobs, streams, ingest, search, download):
+        api.include_router(module.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    app.router.routes.append(WebSocketRoute(f"{API}/streams/{{id}}/follow", cast(Any, Follow())))
+    app.mount("/static", pages.WebFiles())
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def prepare_folder(folder: Path) -> None:
+    """
+    Make the data folder, or see that it can be used.
+
+    Raises:
+        CannotStart: it is no folder, belongs to another user, or cannot be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise CannotStart(f"The data folder {folder} is a file; name another one with --data-dir.") from None
+    except OSError as exc:
+        raise CannotStart(
+            f"The data folder {folder} cannot be made ({exc.strerror}); name another one with --data-dir."
+        ) from exc
+    owner = folder.stat().st_uid
+    if owner != os.geteuid():
+        raise CannotStart(
+            f"The data folder {folder} belongs to user {_user_name(owner)}, and the service runs as "
+            f"{_user_name(os.geteuid())}; run it as the owner, or name another folder with --data-dir."
+        )
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as exc:
+        raise CannotStart(
+            f"The data folder {folder} cannot be written ({exc.strerror}); make it writable, or name another one "
+            "with --data-dir."
+        ) from exc
+
+
+def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
+    sealer = Sealer(store, clock, after_seconds=settings.seal_after_end_seconds)
+    pace = Pace(
+        settings.follow_frames_per_second,
+        settings.follow_frame_lines,
+        settings.follow_queue_frames,
+        settings.follow_lag_lines,
+    )
+    hub = Hub(store, pace)
+    metrics = Metrics(followers=lambda: hub.followers, store_folder=settings.data_dir)
+
+    def acknowledged(chunk: Chunk) -> None:
+        metrics.acknowledged(chunk.data)
+        sealer.touched(chunk.stream.job)
+
+    return Service(
+        settings,
+        Services(
+            settings=settings,
+            clock=clock,
+            store=store,
+            tokens=Tokens(store, clock, settings.data_dir, session_seconds=settings.session_days * DAY_SECONDS),
+            ingest=Ingest(store, acknowledged),
+            jobs=Jobs(
+                store,
+                store,
+                clock,
+                retention_days=settings.retention_days,
+                require_archive_for_ascend=settings.require_archive_for_ascend,
+                ended=sealer.ended,
+            ),
+            search=Search(store),
+            hub=hub,
+            bodies=Bodies(max_body_bytes=settings.max_body_bytes, max_bodies_bytes=settings.max_bodies_bytes),
+            metrics=metrics,
+            searches=asyncio.Semaphore(settings.max_searches),
+        ),
+        sealer,
+        [],
+    )
+
+
+def _chosen_store(settings: Settings, clock: Clock) -> Store:
+    if settings.store == "memory":
+        from logsvc.stores.memory import MemoryStore
+
+        return MemoryStore(clock)
+    from logsvc.stores.embedded.store import EmbeddedStore
+
+    return EmbeddedStore(settings.data_dir, clock=clock)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("logsvc")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The description with the token that every call but health needs."""
+    if app.openapi_schema is None:
+        described = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        described.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        described["security"] = [{"token": []}]
+        for operations in described["paths"].values():
+            for operation in operations.values():
+                # FastAPI adds its own form of a 422; ours is another.
+                held = operation["responses"].get("422")
+                if held and "HTTPValidationError" in str(held):
+                    del operation["responses"]["422"]
+        app.openapi_schema = described
+    return app.openapi_schema

@@ -1,0 +1,137 @@
+"""How the commands talk to a service: its address, a token, its errors as sentences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx2
+import orjson
+
+from logsvc.core.auth import TOKEN_FILE
+from logsvc.errors import LogsvcError, NotFound, StoreUnavailable, Unauthorized
+from logsvc.settings import default_data_dir
+
+TIMEOUT = httpx2.Timeout(120.0, connect=10.0)  # a search may take its time
+_KINDS: dict[int, type[LogsvcError]] = {401: Unauthorized, 404: NotFound}
+
+
+@dataclass(frozen=True)
+class Client:
+    """One service, as the commands see it."""
+
+    server: str
+    token: str | None
+
+    @classmethod
+    def from_environment(cls, data_dir: Path | None = None) -> Client:
+        """`LOGSVC_SERVER`; `LOGSVC_TOKEN`, `LOGSVC_TOKEN_FILE`, or the first admin token where it may be read."""
+        server = os.environ.get("LOGSVC_SERVER") or "http://127.0.0.1:8600"
+        return cls(server.rstrip("/"), _token(data_dir))
+
+    def get(self, path: str, **query: Any) -> Any:
+        """
+        The answer to a GET below `/api/v1`.
+
+        Raises:
+            LogsvcError: the service's own error, or a sentence on why there is no answer.
+        """
+        with self._http() as http, _told(self.server):
+            response = http.get(_address(path, query))
+            self._check(response)
+            return orjson.loads(response.content)
+
+    def stream(self, path: str, **query: Any) -> Iterator[bytes]:
+        """The body of a GET in pieces; raises as `get`."""
+        with self._http() as http, _told(self.server), http.stream("GET", _address(path, query)) as response:
+            if response.status_code >= 400:
+                response.read()
+            self._check(response)
+            yield from response.iter_raw()
+
+    async def follow(self, stream_id: str, *, start: int, lines: str) -> AsyncIterator[dict[str, Any]]:
+        """Messages of a WebSocket; raises as `get`. Ends where the service ends it."""
+        from websockets.asyncio.client import connect
+        from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        address = "ws" + self.server.removeprefix("http") + "/api/v1"
+        address += _address(f"/streams/{stream_id}/follow", {"from": start, "lines": lines})
+        try:
+            async with connect(
+                address, additional_headers=headers, compression=None, max_size=None, proxy=None
+            ) as socket:
+                async for text in socket:
+                    yield orjson.loads(text)
+        except InvalidStatus as exc:
+            raise _error(exc.response.status_code, bytes(exc.response.body or b"")) from exc
+        except ConnectionClosedOK:
+            return
+        except ConnectionClosedError as exc:
+            raise StoreUnavailable("The service closed the connection; follow again in a moment.") from exc
+        except OSError as exc:
+            raise _unreachable(self.server, exc) from exc
+
+    def _http(self) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return httpx2.Client(base_url=f"{self.server}/api/v1", headers=headers, timeout=TIMEOUT)
+
+    def _check(self, response: httpx2.Response) -> None:
+        if response.status_code >= 400:
+            raise _error(response.status_code, response.content)
+
+
+class _told:
+    """Turns what the HTTP client raises into a sentence."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, (httpx2.HTTPError, httpx2.InvalidURL)):
+            raise _unreachable(self._server, exc) from exc
+
+
+def _address(path: str, query: dict[str, Any]) -> str:
+    asked = urlencode({name: value for name, value in query.items() if value is not None}, doseq=True)
+    return quote(path) + (f"?{asked}" if asked else "")
+
+
+def _error(status: int, body: bytes) -> LogsvcError:
+    kind = _KINDS.get(status, LogsvcError)
+    try:
+        held = orjson.loads(body)["error"]
+        error = kind(held["message"])
+        error.code = held["code"]
+    except (ValueError, KeyError, TypeError):
+        return kind(f"The service answered {status}.")
+    return error
+
+
+def _unreachable(server: str, exc: BaseException) -> LogsvcError:
+    return StoreUnavailable(
+        f"No service answers at {server} ({exc or type(exc).__name__}); start one with `logsvc serve`, "
+        "or set LOGSVC_SERVER."
+    )
+
+
+def _token(data_dir: Path | None) -> str | None:
+    token = os.environ.get("LOGSVC_TOKEN")
+    if token:
+        return token.strip()
+    named = os.environ.get("LOGSVC_TOKEN_FILE")
+    folder = data_dir or Path(os.environ.get("LOGSVC_DATA_DIR") or default_data_dir())
+    file = Path(named) if named else folder / TOKEN_FILE
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        if named:
+            raise Unauthorized(f"The token file {named} cannot be read: {exc}.") from exc
+        return None

@@ -1,0 +1,229 @@
+"""Every option of the service once: name with its unit, default, what it does.
+
+Each is read, in this order, from an argument, from `LOGSVC_<NAME>`, from the TOML file given by
+`--config`, and falls back on its default. Settings are frozen and passed in; nothing is global.
+`docs/settings.md` is made from this file (`python -m logsvc.settings`) and a test keeps it so.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from logsvc.errors import CannotStart
+
+MIB = 1 << 20
+
+
+def default_data_dir() -> Path:
+    """`$XDG_DATA_HOME/logsvc`, or where that is when it is not set."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "logsvc"
+
+
+class Settings(BaseSettings):
+    """The service's options."""
+
+    model_config = SettingsConfigDict(env_prefix="LOGSVC_", frozen=True, extra="forbid", validate_default=False)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8600, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Folder of the logs, the catalog and the first admin token. `$XDG_DATA_HOME/logsvc` by default.",
+    )
+    store: Literal["embedded", "memory"] = Field(
+        "embedded", description="Where logs are kept: `embedded`, in `data_dir`."
+    )
+    public_url: str | None = Field(
+        None,
+        description="Address that browsers use, where a proxy stands in front: `https://logs.example.com`. "
+        "Its origin is accepted besides the request's own, and its scheme decides whether cookies are `Secure`.",
+    )
+    auth: bool = Field(True, description="Ask for a token. Without it the service answers on a loopback address only.")
+    session_days: int = Field(30, ge=1, le=365, description="Days that a browser stays logged in.")
+    max_body_bytes: int = Field(
+        64 * MIB, ge=1024, le=1024 * MIB, description="Largest body of a request, packed and unfolded."
+    )
+    max_bodies_bytes: int = Field(
+        160 * MIB,
+        ge=1024,
+        description="Bodies held in memory together, over all requests; further requests wait their turn.",
+    )
+    search_time_limit_seconds: float = Field(
+        30.0, gt=0, le=3600, description="Time after which a search answers with what it has, `exact: false`."
+    )
+    max_searches: int = Field(
+        8, ge=1, le=1024, description="Searches that run at once; further ones wait, and past 64 are told to come back."
+    )
+    retention_days: int = Field(30, ge=1, description="Days that a job's logs are kept after its end.")
+    require_archive_for_ascend: bool = Field(
+        True, description="Refuse to describe an Ascend job without an `archive_url`. Its chunks are never refused."
+    )
+    seal_after_end_seconds: float = Field(
+        60.0, ge=0, description="Time from a job's end until its streams are sealed, when nothing more came."
+    )
+    follow_frames_per_second: float = Field(
+        10.0, gt=0, le=100, description="Frames a second at most to one follower; lines that come faster share a frame."
+    )
+    follow_frame_lines: int = Field(5000, ge=1, le=5000, description="Lines in one frame at most.")
+    follow_queue_frames: int = Field(
+        64, ge=2, le=4096, description="Frames that wait for one slow follower; beyond them it gets a gap mark."
+    )
+    follow_lag_lines: int = Field(
+        100_000, ge=1000, description="Lines that a stream may run ahead of its followers before a gap mark skips them."
+    )
+    shutdown_grace_seconds: int = Field(5, ge=0, le=600, description="Time that requests have to end at a stop.")
+    log_format: Literal["console", "json"] = Field("console", description="How the service writes its own log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What the service writes to its own log; `debug` shows each request, without its query."
+    )
+
+    @classmethod
+    def load(cls, config: Path | None = None, **given: Any) -> Settings:
+        """
+        Settings from arguments (None: not given), the environment and a file.
+
+        Raises:
+            CannotStart: one sentence for every option that is wrong.
+        """
+        held = _read_file(config) if config else {}
+
+        class WithFile(cls):  # type: ignore[valid-type, misc]
+            @classmethod
+            def settings_customise_sources(
+                cls,
+                settings_cls: type[BaseSettings],
+                init_settings: PydanticBaseSettingsSource,
+                env_settings: PydanticBaseSettingsSource,
+                dotenv_settings: PydanticBaseSettingsSource,
+                file_secret_settings: PydanticBaseSettingsSource,
+            ) -> tuple[PydanticBaseSettingsSource, ...]:
+                return init_settings, env_settings, InitSettingsSource(settings_cls, held)
+
+        try:
+            settings: Settings = WithFile(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as exc:
+            raise CannotStart(_sentences(exc, config)) from exc
+        return settings
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
+            raise ValueError("must be like https://logs.example.com, without a path")
+        return f"{parts.scheme}://{parts.netloc}".lower()
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if not self.auth and not is_loopback(self.host):
+            raise ValueError(
+                f"authentication is off, so the service may listen on a loopback address only, not on {self.host}: "
+                "use --host 127.0.0.1, or turn authentication on"
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost and for addresses that only this machine can reach."""
+    if host.lower() in ("localhost", "ip6-localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def markdown() -> str:
+    """`docs/settings.md`."""
+    rows = [
+        f"| `{name}` | `LOGSVC_{name.upper()}` | {_shown_default(name, info)} | {info.description} |"
+        for name, info in Settings.model_fields.items()
+    ]
+    return "\n".join([_HEAD, *rows, "", _TAIL])
+
+
+def _read_file(config: Path) -> dict[str, Any]:
+    try:
+        held = tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise CannotStart(f"The settings file {config} cannot be read: {exc.strerror}.") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise CannotStart(f"The settings file {config} is not TOML: {exc}.") from exc
+    unknown = sorted(set(held) - set(Settings.model_fields))
+    if unknown:
+        raise CannotStart(f"The settings file {config} has options that do not exist: {', '.join(unknown)}.")
+    return held
+
+
+def _sentences(exc: ValidationError, config: Path | None) -> str:
+    where = f" (arguments, environment or {config})" if config else ""
+    told = []
+    for error in exc.errors():
+        name = ".".join(str(part) for part in error["loc"])
+        message = error["msg"].removeprefix("Value error, ")
+        shown = f" It is {str(error['input'])[:80]!r}." if name else ""
+        told.append(
+            f"The setting {name}, LOGSVC_{name.upper()}{where}, is wrong: {message}.{shown}" if name else f"{message}."
+        )
+    return " ".join(told)
+
+
+def _shown_default(name: str, info: FieldInfo) -> str:
+    if name == "data_dir":
+        return "`$XDG_DATA_HOME/logsvc`"
+    value = info.default
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if name.endswith("_bytes") and value % MIB == 0:
+        return f"`{value}` ({value // MIB} MiB)"
+    return f"`{value}`"
+
+
+_HEAD = """\
+# Settings
+
+Every option of `logsvc serve`. Each is read from, in this order: the argument of the command where there is one
+(`--port`), the environment variable, the TOML file given by `--config`, the default. The unit is in the name.
+
+| setting | variable | default | what it does |
+| --- | --- | --- | --- |"""
+
+_TAIL = """\
+A settings file holds the same names:
+
+```toml
+port = 8600
+data_dir = "/var/lib/logsvc"
+retention_days = 30
+```
+
+An option that does not exist, or a value outside its range, stops the start with a sentence that names it.
+
+The clients (`logsvc follow`, `search`, `download`) read `LOGSVC_SERVER` (`http://127.0.0.1:8600` by default), and
+`LOGSVC_TOKEN` or `LOGSVC_TOKEN_FILE`. Without either they use the first admin token of the data folder, if this user
+may read it.
+"""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
