@@ -40,14 +40,14 @@ class Client:
         Raises:
             LogsvcError: the service's own error, or a sentence on why there is no answer.
         """
-        with self._http() as http, _told(self.server):
+        with self._http() as http, _Told(self.server):
             response = http.get(_address(path, query))
             self._check(response)
             return orjson.loads(response.content)
 
     def stream(self, path: str, **query: Any) -> Iterator[bytes]:
         """The body of a GET in pieces; raises as `get`."""
-        with self._http() as http, _told(self.server), http.stream("GET", _address(path, query)) as response:
+        with self._http() as http, _Told(self.server), http.stream("GET", _address(path, query)) as response:
             if response.status_code >= 400:
                 response.read()
             self._check(response)
@@ -85,7 +85,7 @@ class Client:
             raise _error(response.status_code, response.content)
 
 
-class _told:
+class _Told:
     """Turns what the HTTP client raises into a sentence."""
 
     def __init__(self, server: str) -> None:

@@ -60,7 +60,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         if exc.errno == errno.EADDRINUSE:
             raise CannotStart(
-                f"Port {port} of {host} is taken, perhaps by another logsvc: stop that one, or choose another with --port."
+                f"Port {port} of {host} is taken, perhaps by another logsvc: stop it, or choose another with --port."
             ) from exc
         raise CannotStart(
             f"Port {port} of {host} cannot be listened on ({exc.strerror}); choose others with --host and --port."

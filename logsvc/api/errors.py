@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logsvc.errors import BadInput, LogsvcError
@@ -122,11 +123,11 @@ class Catch:
             log.exception("request_failed", extra={"path": scope["path"], "request_id": request_id})
             if started:
                 raise BrokenOff from None
-            error = LogsvcError(
+            failure = LogsvcError(
                 f"Something went wrong that should not have; the service's log tells more under {request_id}.",
                 request_id=request_id,
             )
-            await error_response(error)(scope, receive, send)
+            await error_response(failure)(scope, receive, send)
 
 
 class BrokenOff(Exception):
@@ -147,23 +148,28 @@ def _invalid(request: Request, exc: Exception) -> Response:
             told.append({"parameter": None, "problem": "the body is not JSON"})
         else:
             told.append({"parameter": where or None, "problem": one["msg"].removeprefix("Value error, ")})
-    sentence = "; ".join(
-        f"{one['parameter']}: {one['problem']}" if one["parameter"] else one["problem"] for one in told
-    )
+    sentence = "; ".join(": ".join(part for part in (one["parameter"], one["problem"]) if part) for one in told)
     return error_response(BadInput(f"{sentence}.", parameter=told[0]["parameter"], problems=told))
 
 
 def _http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     if exc.status_code == 405:
-        allowed = (exc.headers or {}).get("Allow", "")
-        error: LogsvcError = MethodNotAllowed(
-            f"{request.method} is not possible here, only {allowed or 'other methods'}."
-        )
-        return error_response(error, dict(exc.headers or {}))
+        allowed = ", ".join(_methods(request))
+        taken: LogsvcError = MethodNotAllowed(f"{request.method} is not possible here, only {allowed}.")
+        return error_response(taken, {"Allow": allowed})
     code = {400: "bad_body", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}.get(
         exc.status_code, "bad_input" if exc.status_code < 500 else "internal"
     )
     error = LogsvcError("There is nothing at this address." if exc.status_code == 404 else f"{exc.detail}.")
     error.code = code
     return error_response(error, dict(exc.headers or {}))
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address takes, over all its routes; each route knows its own only."""
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -11,8 +13,10 @@ from logsvc.api.services import services
 from logsvc.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["health"])
-_OK = {200: {"description": "Well.", "content": {"application/json": {"schema": schemas.object_(status=schemas.TEXT)}}}}
-_READY = {503: {"description": "Not yet.", "content": {"application/json": {"schema": schemas.ERROR}}}}
+_STATUS = {"application/json": {"schema": schemas.object_(status=schemas.TEXT)}}
+_ERROR = {"application/json": {"schema": schemas.ERROR}}
+_OK: dict[int | str, dict[str, Any]] = {200: {"description": "Well.", "content": _STATUS}}
+_READY: dict[int | str, dict[str, Any]] = {503: {"description": "Not yet.", "content": _ERROR}}
 
 
 @router.get("/healthz", responses=_OK, openapi_extra={"security": []}, summary="The process is alive")

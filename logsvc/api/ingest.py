@@ -167,17 +167,18 @@ def frames(body: bytes, owner: str | None) -> list[Chunk | LogsvcError]:
 
 
 def _chunk(head: dict[str, Any], data: bytes, owner: str | None) -> Chunk:
-    job, task, path = head.get("job"), head.get("task"), head.get("path")
     generation, offset, final = head.get("generation", 0), head.get("offset"), head.get("final", False)
-    for name, value in (("job", job), ("task", task), ("path", path)):
-        if type(value) is not str:
-            raise BadInput(f"{name} must be a text.", parameter=name)
-    for name, value in (("generation", generation), ("offset", offset)):
-        if type(value) is not int:
-            raise BadInput(f"{name} must be a whole number.", parameter=name)
+    for part in ("job", "task", "path"):
+        if type(head.get(part)) is not str:
+            raise BadInput(f"{part} must be a text.", parameter=part)
+    if type(generation) is not int:
+        raise BadInput("generation must be a whole number.", parameter="generation")
+    if type(offset) is not int:
+        raise BadInput("offset must be a whole number.", parameter="offset")
     if final not in (True, False, None):
         raise BadInput("final must be true or false.", parameter="final")
-    return checked_chunk(stream_name(job, task, path, generation), offset, data, final=bool(final), owner=owner)
+    name = stream_name(head["job"], head["task"], head["path"], generation)
+    return checked_chunk(name, offset, data, final=bool(final), owner=owner)
 
 
 def _misframed(number: int, why: str) -> BadBody:
@@ -194,8 +195,12 @@ def _asked(body: bytes) -> list[tuple[str, str, str]]:
         raise BadInput(f"streams must be a list of at most {MAX_OFFSETS} files.", parameter="streams")
     found = []
     for number, one in enumerate(streams):
-        names = [one.get(name) for name in ("job", "task", "path")] if isinstance(one, dict) else []
-        if not names or not all(isinstance(name, str) for name in names):
+        names = [
+            str(one[name])
+            for name in ("job", "task", "path")
+            if isinstance(one, dict) and isinstance(one.get(name), str)
+        ]
+        if len(names) != 3:
             raise BadInput(
                 f"streams[{number}] must have job, task and path, each a text.", parameter=f"streams[{number}]"
             )

@@ -20,7 +20,7 @@ router = APIRouter(tags=["jobs"])
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Labels = dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], Annotated[str, Field(max_length=1024)]]
 MAX_LABELS = 64
-_TIME_SCHEMA = {"type": "string", "format": "date-time"}
+_TIME_SCHEMA: dict[str, Any] = {"type": "string", "format": "date-time"}
 
 
 class JobPut(BaseModel):
@@ -111,7 +111,7 @@ async def list_jobs(request: Request) -> JSON:
         limit=given["limit"],
         cursor=given["cursor"],
     )
-    return JSON(await services(request).jobs.list(query))
+    return JSON(await services(request).jobs.page(query))
 
 
 @router.get("/jobs/{job}", responses=schemas.answers(schemas.JOB, 404), summary="One job")

@@ -80,9 +80,9 @@ class Parameters:
         return {one.name: _value(one, given.get(one.name)) for one in self.all}
 
 
-def parameters(*all: Parameter) -> Parameters:
+def parameters(*declared: Parameter) -> Parameters:
     """The parameters of a call."""
-    return Parameters(all)
+    return Parameters(declared)
 
 
 def integer(

@@ -153,10 +153,9 @@ def _kept_secret(path: Path) -> str:
         secret = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise CannotStart(
-            f"The file {path} cannot be used ({exc}): let the user who runs the service read and write it, or remove it."
+            f"The file {path} cannot be used ({exc}): let the user who runs the service read and write it, "
+            "or remove it."
         ) from exc
     if len(secret) < 16:
-        raise CannotStart(
-            f"The file {path} holds no token of at least 16 characters: remove it, and a new one is made."
-        )
+        raise CannotStart(f"The file {path} holds no token of 16 characters or more: remove it for a new one.")
     return secret

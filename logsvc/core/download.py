@@ -9,6 +9,7 @@ import asyncio
 import time
 import zipfile
 from collections.abc import AsyncIterator, Sequence
+from typing import IO, cast
 
 from logsvc.model.stream import Stream, archived_path
 from logsvc.ports import LogStore
@@ -24,7 +25,9 @@ async def zipped(store: LogStore, streams: Sequence[Stream]) -> AsyncIterator[by
     Raises: NotFound, StoreUnavailable in the midst of it, if the store fails then.
     """
     out = _Unseekable()
-    archive = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=COMPRESS_LEVEL)
+    archive = zipfile.ZipFile(
+        cast(IO[bytes], out), "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=COMPRESS_LEVEL
+    )
     for stream in streams:
         info = zipfile.ZipInfo(archived_path(stream.name), _zip_time(stream.last_chunk_at))
         info.compress_type = zipfile.ZIP_DEFLATED

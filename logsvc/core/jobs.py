@@ -93,7 +93,7 @@ class Jobs:
             return self.shown(value, totals.get(job))
         raise Conflict(f"Job {job} is being changed by many at once; try again.")
 
-    async def list(self, query: JobQuery) -> dict[str, Any]:
+    async def page(self, query: JobQuery) -> dict[str, Any]:
         """A page of jobs in their public form, and where the next one starts."""
         page: Page = page_of(await self.values(), query)
         totals = await self._store.job_totals([value["id"] for value in page.values])

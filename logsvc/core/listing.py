@@ -111,20 +111,16 @@ def read_cursor(cursor: str, *types: type) -> list[Any]:
     Raises:
         BadInput: the text is none of ours.
     """
+    foreign = BadInput("The cursor is not one that an earlier page gave; start without one.", parameter="cursor")
     try:
         place = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, UnicodeEncodeError) as exc:
-        raise BadInput(
-            "The cursor is not one that an earlier page gave; start without one.", parameter="cursor"
-        ) from exc
-    if (
-        not isinstance(place, list)
-        or len(place) != len(types)
-        or not all(
-            isinstance(part, kind) and not isinstance(part, bool) for part, kind in zip(place, types, strict=True)
-        )
-    ):
-        raise BadInput("The cursor is not one that an earlier page gave; start without one.", parameter="cursor")
+        raise foreign from exc
+    if not isinstance(place, list) or len(place) != len(types):
+        raise foreign
+    for part, kind in zip(place, types, strict=True):
+        if not isinstance(part, kind) or isinstance(part, bool):
+            raise foreign
     return place
 
 
