@@ -114,6 +114,7 @@ def run_command(given: argparse.Namespace) -> int:
         task=task,
         folders=list(dict.fromkeys(folders)),
         glog_dir=_glog_dir(),
+        name=given.name,
         set_status=given.set_status,
         service_lines=given.service_lines,
         drain_seconds=given.drain,
@@ -204,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         "run", parents=[common], help="run a command; its output becomes the ordinary log; exits with its status"
     )
     runner.add_argument("--watch", action="append", default=[], metavar="DIR", help="ship the log files in DIR too")
+    runner.add_argument("--name", metavar="N", help="name of the job, should this command make it")
     runner.add_argument(
         "--set-status",
         action=argparse.BooleanOptionalAction,

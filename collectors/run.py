@@ -65,6 +65,7 @@ class RunOptions:
         job, task: whose log it becomes.
         folders: shipped too, while the command runs.
         glog_dir: MindSpore's log folder, where known.
+        name: of the job, should it be made here; the command's, unless said.
         set_status: see `JobStatus`.
         service_lines: whether the collector writes its own lines at start and end.
         drain_seconds: how long the end waits for the service to take the rest.
@@ -75,6 +76,7 @@ class RunOptions:
     task: str
     folders: Sequence[Path] = ()
     glog_dir: Optional[Path] = None
+    name: Optional[str] = None
     set_status: Optional[bool] = None
     service_lines: bool = True
     drain_seconds: float = 60.0
@@ -98,7 +100,7 @@ def run(settings: Settings, options: RunOptions, say: Say) -> int:
         spool.remove()
         raise
     agent.tailer.pinned.add(os.fspath(spool.file))
-    name = os.path.basename(options.command[0])
+    name = options.name or os.path.basename(options.command[0])
     status = JobStatus(options.job, options.task, always=options.set_status, name=name)
     agent.errands.append(status.start)
     return _Run(options, spool, agent, status, say).run()

@@ -248,7 +248,11 @@ def place_of(
         return _checked(ordinary[1], ordinary[2], last) or _unknown(name, root, identity, job=ordinary[1])
     proc = _PROC.fullmatch(last)
     if proc:
-        task = identity.task or task_of_rank(folder, proc[1], int(proc[2]))
+        around = folder.split("/")[-2:]
+        if around[0] == f"modelarts-job-{proc[1]}" and _TASK_FOLDER.fullmatch(around[-1]):
+            task = around[-1]
+        else:
+            task = identity.task or task_of_rank(folder, proc[1], int(proc[2]))
         return _checked(proc[1], task, last) or _unknown(name, root, identity, job=proc[1])
 
     parts = name.split("/")
