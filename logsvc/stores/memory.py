@@ -1,7 +1,7 @@
 """The ports in dictionaries: for unit tests, and as the plain reading of the contract.
 
-Nothing here is clever: a stream is a bytearray, its lines are derived by splitting it each time
-they are asked for. What another store answers must equal what this one answers.
+Nothing here is clever: a stream is a bytearray, its lines are derived by splitting it
+whole. What another store answers must equal what this one answers.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class MemoryStore:
 
     async def window(self, stream_id: str, query: WindowQuery) -> Window:
         """Lines around a place."""
-        lines = list(self._held(stream_id).lines())
+        lines = self._held(stream_id).lines()
         wanted = [line for line in lines if query.lines == "all" or not line.system]
         first = _first_wanted(lines, wanted, query)
         asked = [line for line in wanted if first is not None and line.n >= first]
@@ -260,7 +260,7 @@ class MemoryStore:
         return held.final or any(newer)
 
     def _shown(self, held: _Stream) -> Stream:
-        lines = list(held.lines())
+        lines = held.lines()
         return Stream(
             id=held.id,
             name=held.name,
@@ -353,8 +353,15 @@ class _Stream:
     final: bool = False
     arrivals: list[tuple[int, int]] = field(default_factory=list)  # (end of the bytes, milliseconds)
 
-    def lines(self) -> Iterator[_Line]:
+    derived: tuple[int, list[_Line]] = (0, [])  # lines, and the size they were derived at
+
+    def lines(self) -> list[_Line]:
         """Every line, an unfinished last one included."""
+        if self.derived[0] != len(self.data):
+            self.derived = (len(self.data), list(self._split()))
+        return self.derived[1]
+
+    def _split(self) -> Iterator[_Line]:
         rule, offset, users, arrivals = SystemRule(), 0, 0, iter(self.arrivals)
         arrived_end, arrived_ms = 0, 0
         pieces = bytes(self.data).split(b"\n")
@@ -376,7 +383,7 @@ class _Stream:
         """Every matching line, in order."""
         query = needle.query
         for line in self.lines():
-            if query.lines == "user" and line.system or query.levels and line.level not in query.levels:
+            if (query.lines == "user" and line.system) or (query.levels and line.level not in query.levels):
                 continue
             if query.since is not None and line.received_ms < _first_millisecond(query.since):
                 continue

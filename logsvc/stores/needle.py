@@ -13,7 +13,8 @@ import re2
 from logsvc.errors import BadPattern
 from logsvc.model.query import SearchQuery
 
-MAX_NEEDLE_CHARACTERS = 10_000  # beyond it nobody wrote the needle by hand
+MAX_LITERAL_CHARACTERS = 10_000  # beyond it nobody wrote the needle by hand
+MAX_PATTERN_CHARACTERS = 2_000  # where RE2 decides: its time is at worst text times pattern
 RE2_MEMORY_BYTES = 8 << 20  # program and automaton of one needle; a pattern that needs more is refused
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 
@@ -39,15 +40,18 @@ class Needle:
         text = query.text
         if not text:
             raise BadPattern("the search text is empty; nothing would be found")
-        if len(text) > MAX_NEEDLE_CHARACTERS:
-            raise BadPattern(f"the search text has {len(text)} characters; at most {MAX_NEEDLE_CHARACTERS} are taken")
+        literal = not query.regex and not query.ignore_case
+        limit = MAX_LITERAL_CHARACTERS if literal else MAX_PATTERN_CHARACTERS
+        if len(text) > limit:
+            kind = "text" if literal else "pattern"
+            raise BadPattern(f"the search {kind} has {len(text)} characters; at most {limit} are taken")
         try:
             encoded = text.encode()
         except UnicodeEncodeError as exc:
             raise BadPattern(f"the search text holds half of a surrogate pair at character {exc.start + 1}") from exc
-        if not query.regex and not query.ignore_case:
+        if literal:
             return cls(query, encoded, None)
-        return cls(query, None, _compile(encoded, literal=not query.regex, ignore_case=query.ignore_case))
+        return cls(query, None, compile_re2(encoded, literal=not query.regex, ignore_case=query.ignore_case))
 
     def in_text(self, text: str) -> bool:
         """Whether a line of this text matches."""
@@ -83,7 +87,8 @@ class Needle:
         return [[start, end] for start, end in (found.span() for found in self.regexp.finditer(encoded)) if end > start]
 
 
-def _compile(encoded: bytes, *, literal: bool, ignore_case: bool) -> Any:
+def compile_re2(encoded: bytes, *, literal: bool, ignore_case: bool) -> Any:
+    """RE2 over UTF-8 bytes that never matches a line feed; raises BadPattern with RE2's reason."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = RE2_MEMORY_BYTES

@@ -60,7 +60,8 @@ async def check_sample(store: LogStore, stream_id: str) -> None:
     assert [line["offset"] for line in shown.lines] == offsets_of(SAMPLE)
     assert [line["system"] for line in shown.lines] == [number is None for number in USER_NUMBERS]
     assert [line.get("partial") for line in shown.lines] == [None] * 7 + [True]
-    assert [line["text"] for line in (await window(store, stream_id, lines="user")).lines] == TEXTS[:4] + [
+    assert [line["text"] for line in (await window(store, stream_id, lines="user")).lines] == [
+        *TEXTS[:4],
         "user é",
         "last",
     ]
