@@ -92,7 +92,6 @@ export const en = {
   'log.jump': 'Line',
   'log.jumpTitle': 'Jump to a line (g)',
   'log.toEnd': 'Go to the end and follow (G)',
-  'log.toStart': 'Go to the start (Home)',
   'log.newLines': { one: '{count} new line', other: '{count} new lines' },
   'log.follow': 'Follow',
   'log.empty': 'No lines yet.',
@@ -131,6 +130,7 @@ export const en = {
   'search.atLeast': 'at least {count}',
   'search.placeAtLeast': '{index} of at least {total}',
   'search.none': 'No matches',
+  'search.noneInTime': 'None found in time',
   'search.wrappedStart': 'From the start again',
   'search.wrappedEnd': 'From the end again',
   'search.badPattern': 'Not a valid pattern: {message}',
@@ -158,5 +158,4 @@ export const en = {
   'help.wrap': 'Wrap long lines',
   'help.system': 'Hide, show system lines',
   'help.help': 'This help',
-  'help.orOther': 'or',
 }

@@ -92,7 +92,6 @@ export const zhCN = {
   'log.jump': '行号',
   'log.jumpTitle': '跳转到指定行 (g)',
   'log.toEnd': '跳到末尾并实时跟踪 (G)',
-  'log.toStart': '跳到开头 (Home)',
   'log.newLines': { other: '{count} 行新日志' },
   'log.follow': '实时跟踪',
   'log.empty': '还没有日志。',
@@ -131,6 +130,7 @@ export const zhCN = {
   'search.atLeast': '至少 {count} 行',
   'search.placeAtLeast': '第 {index} 行，至少 {total} 行',
   'search.none': '没有匹配',
+  'search.noneInTime': '限时内未找到',
   'search.wrappedStart': '已从头继续',
   'search.wrappedEnd': '已从末尾继续',
   'search.badPattern': '表达式无效：{message}',
@@ -158,5 +158,4 @@ export const zhCN = {
   'help.wrap': '长行自动换行',
   'help.system': '隐藏、显示系统日志',
   'help.help': '显示本帮助',
-  'help.orOther': '或',
 }

@@ -173,7 +173,11 @@ export class Log extends Model {
   }
 
   #takePartial(partial) {
-    if (partial.n <= this.socket.next - 1) return
+    if (partial.n < this.socket.next) return
+    if (this.lines === 'user' && partial.system) {
+      if (this.partial) this.#dropPartial() // the platform's mark came in late: no user line any more
+      return
+    }
     const u = partial.u !== undefined ? partial.u : this.completeUserLines + 1
     this.partial = { offset: null, system: false, level: null, received_at: null, ...partial, u, partial: true }
     this.totalLines = Math.max(this.totalLines, partial.n)

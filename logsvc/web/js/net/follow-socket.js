@@ -14,7 +14,7 @@ const QUIET_MS = 3000 // a connection that held this long was a good one
 export class FollowSocket extends EventTarget {
   constructor({ stream, from, lines }) {
     super()
-    Object.assign(this, { stream, next: from, lines, state: 'connecting', retryAt: null })
+    Object.assign(this, { stream, next: from, lines, state: 'connecting', retryAt: null, finished: false })
     this.backoff = new Backoff()
     this.timer = null
     this.socket = null
@@ -58,11 +58,16 @@ export class FollowSocket extends EventTarget {
       if (socket !== this.socket) return
       const frame = JSON.parse(data)
       if (frame.through !== undefined) this.next = Math.max(this.next, frame.through + 1)
+      if (frame.sealed && frame.next_stream) this.finished = true
       if (frame.gap) this.next = Math.max(this.next, frame.gap.first_line + frame.gap.count)
       this.dispatchEvent(new MessageEvent('frame', { data: frame }))
     }
     socket.onclose = () => {
       if (socket !== this.socket || this.state === 'closed') return
+      if (this.finished) {
+        this.close() // the file goes on in another stream
+        return
+      }
       if (openedAt !== null && performance.now() - openedAt > QUIET_MS) this.backoff.reset()
       const waitMs = this.backoff.nextMs()
       this.retryAt = Date.now() + waitMs

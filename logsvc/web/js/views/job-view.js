@@ -16,7 +16,7 @@ export function JobView({ reader, address, settings }) {
     <${JobHead} job=${job} reader=${reader} />
     <div class="job-body">
       <${StreamTree} job=${job} stream=${log?.stream} task=${reader.task} address=${address} onTask=${(task) => openTask(task, { job, log, address })} />
-      ${log ? html`<${LogView} reader=${reader} address=${address} settings=${settings} key=${log.stream.id} />` : html`<${NoLog} reader=${reader} />`}
+      ${log ? html`<${LogView} reader=${reader} job=${job} log=${log} search=${reader.search} address=${address} settings=${settings} key=${log.stream.id} />` : html`<${NoLog} reader=${reader} />`}
     </div>
   </main>`
 }

@@ -12,8 +12,7 @@ import { listenKeys } from './log-keys.js'
 
 const REST_BYTES = 256 * 1024 // of a cut line, shown at once
 
-export function LogView({ reader, address, settings }) {
-  const { log, search, job } = reader
+export function LogView({ reader, job, log, search, address, settings }) {
   useChanges(log, search, settings)
   const { line } = address.place
   const host = useRef(null)
@@ -85,7 +84,7 @@ export function LogView({ reader, address, settings }) {
       >
         <${Icon} name="panel" />
       </button>
-      <span class="log-file" title=${log.stream.path}>${fileLabel(log.stream, job)}</span>
+      <span class="log-file" title=${log.stream.path}>${fileLabel(log.stream)}</span>
       <${SearchBar} search=${search} inputRef=${searchInput} onQuery=${actions.query} onLeave=${() => pane.current.focus()} />
       <div class="log-tools">
         <label class="check" title=${t('log.hideSystemTitle')}>
@@ -102,9 +101,9 @@ export function LogView({ reader, address, settings }) {
       <${Overlay} log=${log} actions=${actions} />
     </div>
     <footer class="log-foot">
-      <${Connection} log=${log} reader=${reader} address=${address} />
+      <${Connection} log=${log} job=${job} address=${address} />
       <span class="log-position" ref=${position}></span>
-      <span class="log-size">${formatBytes(reader.job?.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
+      <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
       <a class="log-raw" href=${reader.http.rawUrl(log.stream.id).href} target="_blank" rel="noopener" title=${t('log.rawTitle')}>${t('log.raw')}</a>
     </footer>
     ${rest && html`<${Rest} rest=${rest} onClose=${() => setRest(null)} />`}
@@ -150,17 +149,17 @@ function Overlay({ log, actions }) {
 }
 
 /** The connection in words, and the way to the next generation. */
-function Connection({ log, reader, address }) {
-  const next = log.nextStream && reader.job?.byId(log.nextStream)
+function Connection({ log, job, address }) {
+  const next = log.nextStream && job.byId(log.nextStream)
   useEffect(() => {
-    if (log.nextStream && !next) reader.job?.reload()
+    if (log.nextStream && !next) job.reload()
   }, [log.nextStream])
   const [name, words] = connectionWords(log)
   return html`<span class="connection connection-${name}" role="status">
     <span class="connection-dot" aria-hidden="true"></span>${words}
-    ${next && html`<a class="connection-next" href=${address.href(reader.job.placeOf(next))} onClick=${(event) => {
+    ${next && html`<a class="connection-next" href=${address.href(job.placeOf(next))} onClick=${(event) => {
       event.preventDefault()
-      address.go({ ...reader.job.placeOf(next), line: null })
+      address.go({ ...job.placeOf(next), line: null })
     }}>${t('state.next')}</a>`}
   </span>`
 }

@@ -57,7 +57,7 @@ export function MatchCount({ search }) {
   if (!search.active || search.error) return ''
   const { total, exact, index, counting } = search
   if (total === null) return search.nothing && !counting ? t('search.none') : counting ? t('search.counting') : t('search.searching')
-  if (total === 0 && exact) return t('search.none')
+  if (total === 0) return exact ? t('search.none') : t('search.noneInTime')
   if (index !== null) return t(exact ? 'search.place' : 'search.placeAtLeast', { index, total })
   return exact ? t('search.total', { count: total }) : t('search.atLeast', { count: total })
 }

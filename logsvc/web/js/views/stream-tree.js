@@ -20,19 +20,19 @@ export function StreamTree({ job, stream, task, address, onTask }) {
       ({ kind, files }) => html`<section key=${kind}>
         <h2 class="tree-kind">${kindWord(kind)}${files.length > 1 && html`<span class="tree-many">${files.length}</span>`}</h2>
         <ul>
-          ${files.map((file) => html`<${File} file=${file} stream=${stream} job=${job} address=${address} key=${file.path} />`)}
+          ${files.map((file) => html`<${File} ranked=${hasRanks(files)} file=${file} stream=${stream} job=${job} address=${address} key=${file.path} />`)}
         </ul>
       </section>`,
     )}
   </nav>`
 }
 
-function File({ file, stream, job, address }) {
+function File({ file, ranked, stream, job, address }) {
   const newest = file.streams[0]
   const generations = file.streams.length > 1
   const shown = file.streams.find(({ id }) => id === stream?.id)
   return html`<li>
-    <${Entry} stream=${newest} current=${shown?.id === newest.id} label=${fileLabel(newest, job)} job=${job} address=${address} />
+    <${Entry} stream=${newest} current=${shown?.id === newest.id} label=${fileLabel(newest, ranked)} job=${job} address=${address} />
     ${generations &&
     html`<div class="tree-generations" title=${t('job.generationHelp')}>
       ${file.streams.map((one) => html`<${Generation} stream=${one} current=${one.id === stream?.id} job=${job} address=${address} key=${one.id} />`)}
@@ -66,13 +66,18 @@ function Generation({ stream, current, job, address }) {
   >`
 }
 
+/** Whether ranks tell the files apart. */
+function hasRanks(files) {
+  return new Set(files.map(({ streams }) => streams[0].rank)).size > 1
+}
+
 /** What tells a file from its neighbours: the job's id stands in every name and is left out. */
-export function fileLabel(stream, job) {
+export function fileLabel(stream, ranked = true) {
   const { kind, rank, device, path } = stream
   if (kind === 'ordinary') return `${stream.task}.log`
   if (kind === 'proc') return `${t('job.rank', { rank })} · ${t('job.device', { device })}`
   const place = kind === 'device' && device != null ? [t('job.device', { device })] : []
-  if (rank != null) place.unshift(t('job.rank', { rank }))
+  if (ranked && rank != null) place.unshift(t('job.rank', { rank }))
   const name = kind === 'other' ? path.split(`/other/${stream.task}/`)[1] : kind === 'mindspore' ? path.split('/mindspore/')[1] : baseName(path)
   return [...place, name ?? baseName(path)].join(' · ')
 }
