@@ -195,11 +195,8 @@ def _asked(body: bytes) -> list[tuple[str, str, str]]:
         raise BadInput(f"streams must be a list of at most {MAX_OFFSETS} files.", parameter="streams")
     found = []
     for number, one in enumerate(streams):
-        names = [
-            str(one[name])
-            for name in ("job", "task", "path")
-            if isinstance(one, dict) and isinstance(one.get(name), str)
-        ]
+        held = one if isinstance(one, dict) else {}
+        names = [held[name] for name in ("job", "task", "path") if isinstance(held.get(name), str)]
         if len(names) != 3:
             raise BadInput(
                 f"streams[{number}] must have job, task and path, each a text.", parameter=f"streams[{number}]"
