@@ -27,7 +27,7 @@ _FONT = (
 )
 
 
-def make(chance: np.random.Generator, count: int, *, noise: float = 0.45) -> tuple[Array, Labels]:
+def make(chance: np.random.Generator, count: int, *, noise: float = 0.35) -> tuple[Array, Labels]:
     """Images, shape (count, 64), and the digit that each one shows."""
     glyphs = np.array([[[int(dot) for dot in row] for row in digit.split()] for digit in _FONT], dtype=float)
     labels = chance.integers(0, CLASSES, count)

@@ -7,7 +7,7 @@ import numpy as np
 from logsvc.demo.digits import CLASSES, PIXELS, Array, Labels
 
 HIDDEN = 32
-LEARNING_RATE = 0.08
+LEARNING_RATE = 0.15
 MOMENTUM = 0.8
 
 

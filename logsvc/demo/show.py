@@ -106,7 +106,8 @@ class _Show:
         if found:
             return found[0]
         if not stop.is_set():
-            _say(f"the service did not start: {errors.read_text('utf-8', 'replace').strip()[-2000:] or 'no answer'}")
+            said = errors.read_text("utf-8", "replace").strip().splitlines() or ["no answer"]
+            _say(f"the service did not start: {said[-1]}")
         return None
 
     def start_training(self, url: str) -> None:
