@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -78,7 +79,7 @@ class Service:
             f"{self.url}/api/v1{path}?{urllib.parse.urlencode(query)}",
             data=body,
             method=method,
-            headers={"Authorization": f"Bearer {self.token}"},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
@@ -125,6 +126,18 @@ class Page:
     def one(self, selector: str) -> WebElement:
         return self.until(lambda: next(iter(self.all(selector)), None), f"there is no {selector}")
 
+    def click(self, selector: str) -> None:
+        """The first such element; a row that was drawn anew meanwhile is looked up again."""
+
+        def clicked() -> bool:
+            found = self.all(selector)
+            try:
+                return bool(found) and found[0].click() is None
+            except (StaleElementReferenceException, ElementClickInterceptedException):
+                return False
+
+        self.until(clicked, f"there was no {selector} to click")
+
     def text(self, selector: str) -> str:
         """Text of the first such element, empty where there is none."""
         return str(self.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
@@ -150,7 +163,7 @@ class Page:
 
     def until_row(self, n: int, class_: str) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
-            return next((row for row in self.rows() if row["n"] == n and class_ in row["classes"]), None)
+            return next((row for row in self.rows() if row["n"] == n and {class_, "is-loading"} & set(row["classes"]) == {class_}), None)
 
         return dict(self.until(found, f"line {n} never was {class_}"))
 

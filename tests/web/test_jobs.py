@@ -25,7 +25,7 @@ def test_jobs_are_listed_filtered_and_opened(service: Service, page: Page) -> No
     Select(page.one("select[aria-label='Status']")).select_by_value("")
     page.one(".jobs-filter").send_keys("resnet")
     page.until(lambda: len(page.all(".jobs-table tbody tr")) == 1, "not filtered by name")
-    page.one(".jobs-name a").click()
+    page.click(".jobs-name a")
 
     page.until_last("hello")
     assert page.place()["job"] == "list-a"
@@ -54,7 +54,7 @@ def test_files_by_kind_and_task(service: Service, page: Page) -> None:
     kinds = [kind.text for kind in page.all(".tree-kind")]
     assert kinds == ["Task log", "Processes", "Ascend host (plog)", "Other files"]
 
-    page.one("a[title$='plog-1_20220718191843620.log']").click()
+    page.click("a[title$='plog-1_20220718191843620.log']")
     page.until_last("plog")
     page.open("files", task="worker-0", file=f"{root}/other/worker-0/metrics/a.txt")
     page.until_last("other")
@@ -120,7 +120,7 @@ def test_lost_network_is_said_and_the_page_stays(service: Service, page: Page) -
         assert page.last_row() == "still here"
     finally:
         offline(False)
-    page.one(".banner .button").click()
+    page.click(".banner .button")
     page.until(lambda: not page.all(".banner"), "the banner stayed")
     page.until_last("still here")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from .conftest import Page, Service
@@ -65,7 +64,7 @@ def test_scrolling_up_stops_following_until_asked(service: Service, page: Page) 
     page.see("3 new lines", ".to-end")
     assert page.numbers() == before
 
-    page.one(".to-end").click()
+    page.click(".to-end")
     page.until_last("line 503")
     service.append("hold", a_log(504, 504))
     page.until_last("line 504")
@@ -90,14 +89,14 @@ def test_system_lines_are_hidden_and_the_choice_is_kept(service: Service, page: 
     page.open("nerf")
     page.see("of 196", ".log-position")
 
-    page.one("#hide-system").click()
+    page.click("#hide-system")
     page.see("of 73", ".log-position")
     page.press(Keys.HOME)
     page.until(lambda: page.numbers() and not any("is-system" in row["classes"] for row in page.rows()), "still there")
 
     page.open("nerf")
     page.see("of 73", ".log-position")
-    page.one("#hide-system").click()
+    page.click("#hide-system")
     page.see("of 196", ".log-position")
 
 
@@ -108,12 +107,12 @@ def test_hiding_system_lines_keeps_the_place(service: Service, page: Page) -> No
     row = page.until_row(2000, "is-selected")
     top = page.numbers()[0]
 
-    page.one("#hide-system").click()
+    page.click("#hide-system")
     page.see("of 2,000", ".log-position")
     page.until(lambda: all(row["text"].startswith("line") for row in page.rows()), "system lines stayed")
     assert row["n"] in page.numbers() and abs(page.numbers()[0] - top) <= 2
 
-    page.one("#hide-system").click()
+    page.click("#hide-system")
     page.see("of 3,000", ".log-position")
     page.until(lambda: row["n"] in page.numbers() and abs(page.numbers()[0] - top) <= 2, "the place was lost")
 
@@ -123,7 +122,7 @@ def test_link_to_a_line_opens_there_and_back_works(service: Service, page: Page)
     page.open("link", task="worker-0", line=1234)
     assert page.until_row(1234, "is-selected")["text"] == "line 1234"
 
-    page.browser.find_element(By.LINK_TEXT, "1240").click()
+    page.click("a[href*='line=1240']")
     page.until_row(1240, "is-selected")
     assert page.place()["line"] == "1240"
 
@@ -161,7 +160,7 @@ def test_progress_is_folded_and_raw_on_demand(service: Service, page: Page) -> N
     page.until(lambda: [row["text"] for row in page.rows()] == ["100%|##| 2/2", "wai done", "red"], "not folded")
     assert page.all(".ansi-f1")[0].text == "red"
 
-    page.one('.row-button[data-action="raw"]').click()
+    page.click('.row-button[data-action="raw"]')
     page.until(lambda: page.rows()[0]["text"] == "  0%|  | 0/2^M 50%|# | 1/2^M100%|##| 2/2", "not the raw form")
 
 
@@ -199,7 +198,7 @@ def test_hostile_text_is_text(service: Service, page: Page) -> None:
 def test_long_lines_are_cut_with_a_way_to_the_rest(service: Service, page: Page) -> None:
     service.append("long", "x" * 70_000 + "END\n")
     page.open("long")
-    page.one('.row-button[data-action="more"]').click()
+    page.click('.row-button[data-action="more"]')
     page.see("END", ".rest")
 
 
@@ -239,7 +238,7 @@ def test_older_generation_leads_to_the_newer(service: Service, page: Page) -> No
     page.open("gen", task="worker-0", gen=0)
     page.until_last("old")
 
-    page.one(".connection-next").click()
+    page.click(".connection-next")
 
     page.until_last("new")
     assert page.place()["gen"] == "1"

@@ -22,6 +22,7 @@ export class Search extends Model {
     this.findSoon = debounce(() => this.find(), TYPING_MS)
     this.recountSoon = debounce(() => this.#count(), RECOUNT_MS)
     this.topLine = () => 1 // set by the page: the first line on screen
+    this.selectedLine = () => null // likewise: the selected line, if it is on screen
     log.addEventListener('change', () => this.#logChanged())
   }
 
@@ -75,13 +76,13 @@ export class Search extends Model {
   async next() {
     if (!this.active) return
     if (this.searching && !this.current) return void this.findSoon.flush()
-    const from = this.current?.n ?? this.topLine() - 1
+    const from = this.current?.n ?? this.selectedLine() ?? this.topLine() - 1
     await this.#step([{ after: from }, { after: 0, wrapped: 'start' }], +1)
   }
 
   async previous() {
     if (!this.active) return
-    const from = this.current?.n ?? this.topLine()
+    const from = this.current?.n ?? this.selectedLine() ?? this.topLine()
     await this.#step([{ before: from }, { before: this.log.totalLines + 1, wrapped: 'end' }], -1)
   }
 

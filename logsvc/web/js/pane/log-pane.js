@@ -38,6 +38,12 @@ export class LogPane {
     return this.log.lineAt(row)?.n ?? (this.log.lines === 'all' ? row + 1 : this.#nearestLine(row))
   }
 
+  /** The selected line's number, null where none is selected or it is not on screen. */
+  get selectedInView() {
+    const shown = [...this.rows.values()].some((row) => row.drawn?.selected && row.number >= this.top - 1 && row.number < this.top + this.#rowsInView())
+    return shown ? this.selected : null
+  }
+
   /** First and last row in full view, from 0. */
   get shownRows() {
     const last = Math.min(this.log.count, Math.floor(this.top + this.#rowsInView()))

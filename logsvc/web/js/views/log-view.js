@@ -52,6 +52,7 @@ export function LogView({ reader, job, log, search, address, settings }) {
     pane.current = made
     made.onDraw = () => drawPosition(position.current, made, log)
     search.topLine = () => made.topLine
+    search.selectedLine = () => made.selectedInView
     reader.anchor = () => made.anchor()
     const found = ({ detail }) => {
       made.showLine(detail.n, { reveal: true }).catch(() => {})
