@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ from logsvc.model.query import (
 )
 from logsvc.model.stream import KINDS, PathParts, Stream, StreamName, natural_key, parse_path
 from logsvc.ports import Clock, Committed, Listener
-from logsvc.stores.needle import Needle
+from logsvc.stores.needle import Needle, match_bytes
 
 PIECE_BYTES = 1 << 20  # of `read`
 _Item = TypeVar("_Item", Line, Match)
@@ -129,7 +129,7 @@ class MemoryStore:
         wanted = [line for line in lines if query.lines == "all" or not line.system]
         first = _first_wanted(lines, wanted, query)
         asked = [line for line in wanted if first is not None and line.n >= first]
-        given: list[Line] = list(_bounded([line.shown() for line in asked[: query.limit]]))
+        given: list[Line] = list(_bounded([line.shown() for line in asked[: query.limit]], _line_bytes))
         if first is None or first > len(lines):
             through = 0
         elif len(given) < len(asked):
@@ -146,7 +146,7 @@ class MemoryStore:
             page = [match for match in reversed(found) if match["n"] < query.before]
         else:
             page = [match for match in found if match["n"] > (query.after or 0)]
-        given: list[Match] = list(_bounded(page[: query.limit]))
+        given: list[Match] = list(_bounded(page[: query.limit], match_bytes))
         return Matches(
             total=len(found) if query.count else None,
             exact=True,
@@ -166,7 +166,7 @@ class MemoryStore:
             order = list(stream_ids)
             place = (order.index(after[0]) if after[0] in order else len(order), after[1])
             rest = [(id, match) for id, match in rest if (order.index(id), match["n"]) > place]
-        given = rest[: len(list(_bounded([match for _, match in rest[: query.limit]])))]
+        given = rest[: len(list(_bounded([match for _, match in rest[: query.limit]], match_bytes)))]
         streams = [
             StreamMatches(id, len(matches) if query.count else None, [match for other, match in given if other == id])
             for id, matches in found.items()
@@ -416,14 +416,18 @@ def _first_wanted(lines: list[_Line], wanted: list[_Line], query: WindowQuery) -
     return query.start
 
 
-def _bounded(items: list[_Item]) -> Iterator[_Item]:
-    """Items up to the limit of an answer's text, at least one."""
+def _bounded(items: list[_Item], size_of: Callable[[_Item], int]) -> Iterator[_Item]:
+    """Items up to the limit of an answer, at least one."""
     size = 0
     for index, item in enumerate(items):
-        size += len(item["text"].encode())
+        size += size_of(item)
         if index and size > MAX_ANSWER_TEXT_BYTES:
             return
         yield item
+
+
+def _line_bytes(line: Line) -> int:
+    return len(line["text"].encode())
 
 
 def _stream_order(stream: Stream) -> tuple[int, list[object], list[object], int]:

@@ -6,15 +6,18 @@ RE2 answers in time linear in the text, whatever the pattern.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import re2
 
 from logsvc.errors import BadPattern
-from logsvc.model.query import SearchQuery
+from logsvc.model.query import Match, SearchQuery
 
 MAX_LITERAL_CHARACTERS = 10_000  # beyond it nobody wrote the needle by hand
 MAX_PATTERN_CHARACTERS = 2_000  # where RE2 decides: its time is at worst text times pattern
+MAX_SPANS = 10_000  # a line; a reader marks what is shown of it, and `a` is in a line of 100 MB 10^8 times
+SPAN_BYTES = 16  # of an answer, about
 RE2_MEMORY_BYTES = 8 << 20  # program and automaton of one needle; a pattern that needs more is refused
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 
@@ -68,6 +71,7 @@ class Needle:
         Returns:
             [start, end) in code points, from left to right, not overlapping; None where the line
             does not match. Empty matches have no span: a line that matches only emptily gives [].
+            At most MAX_SPANS.
         """
         if not self.in_text(text):
             return None
@@ -78,13 +82,19 @@ class Needle:
     def _literal_spans(self, encoded: bytes) -> list[list[int]]:
         needle, spans = self.literal or b"", []
         start = encoded.find(needle)
-        while start >= 0:
+        while start >= 0 and len(spans) < MAX_SPANS:
             spans.append([start, start + len(needle)])
             start = encoded.find(needle, start + len(needle))
         return spans
 
     def _regexp_spans(self, encoded: bytes) -> list[list[int]]:
-        return [[start, end] for start, end in (found.span() for found in self.regexp.finditer(encoded)) if end > start]
+        found = (match.span() for match in self.regexp.finditer(encoded))
+        return [[start, end] for start, end in islice((span for span in found if span[0] < span[1]), MAX_SPANS)]
+
+
+def match_bytes(match: Match) -> int:
+    """How much of an answer's bound a match takes: its text in UTF-8, and its spans."""
+    return len(match["text"].encode()) + SPAN_BYTES * len(match["spans"])
 
 
 def compile_re2(encoded: bytes, *, literal: bool, ignore_case: bool) -> Any:
