@@ -14,10 +14,10 @@ from collectors.client import Client, Frame, Refused, Say, Unavailable
 from collectors.tailer.reader import Replaced
 from collectors.tailer.rotation import Family, Member, Tailer
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 2 << 20
 BATCH_FRAMES = 2000
 SMALL_BYTES = 256 << 10  # a stream further behind than this is back-fill
-BODY_BYTES = 6 << 20  # of back-fill; a stream's share of a round
+BODY_BYTES = 4 << 20  # of back-fill; a stream's share of a round
 LEAST_BODY_BYTES = 64 << 10  # a service that refuses this is broken
 ASK_STREAMS = 500
 UNREADABLE_SECONDS = 10.0  # until a file that may not be read is tried again
