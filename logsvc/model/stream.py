@@ -150,7 +150,7 @@ def archived_path(name: StreamName) -> str:
 
 def natural_key(text: str) -> list[object]:
     """Sort key that puts worker-2 before worker-10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", text)]
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", text))]
 
 
 def _safe_parts(path: str) -> list[str]:

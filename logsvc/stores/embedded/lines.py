@@ -1,0 +1,182 @@
+"""Where the lines of a run of bytes end, which the platform wrote, which tell of errors.
+
+The rules are `logsvc.model.line`'s, line by line; here they are applied to megabytes: only lines
+that hold a mark or a level word are looked at closely, the rest are counted by numpy.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+import numpy as np
+
+from logsvc.model.line import (
+    BODY_ANNOUNCED,
+    GLOG_START,
+    LEVEL_BYTES,
+    LEVEL_WORDS,
+    MARKS,
+    SystemRule,
+    level_of,
+)
+
+_GLOG_STARTS = np.frombuffer(GLOG_START, np.uint8)
+
+
+class LineMarks:
+    r"""
+    What is known of the lines that end in a run of bytes.
+
+    Attributes:
+        ends: places of the `\n`, relative to the run's start.
+        system, errors, warnings: which of these lines, by index into `ends`, ascending.
+    """
+
+    __slots__ = ("ends", "errors", "system", "warnings")
+
+    def __init__(self) -> None:
+        self.ends = array("I")
+        self.system = array("I")
+        self.errors = array("I")
+        self.warnings = array("I")
+
+    def cut(self, lines: int, size: int) -> LineMarks:
+        """Marks of what follows the first `lines` lines, `size` bytes."""
+        rest = LineMarks()
+        rest.ends = _less(self.ends[lines:], size)
+        rest.system = _less(from_index(self.system, lines), lines)
+        rest.errors = _less(from_index(self.errors, lines), lines)
+        rest.warnings = _less(from_index(self.warnings, lines), lines)
+        return rest
+
+
+class LineScanner:
+    """Feeds bytes in offset order to the rules; carries the open line from one run to the next."""
+
+    __slots__ = ("open_head", "rule")
+
+    def __init__(self) -> None:
+        self.rule = SystemRule()
+        self.open_head = b""  # first bytes of the open line, for its level
+
+    def copy(self) -> LineScanner:
+        """An independent scanner in the same state."""
+        other = LineScanner()
+        other.rule, other.open_head = self.rule.copy(), self.open_head
+        return other
+
+    def state(self) -> list[object]:
+        """Everything carried, as JSON values."""
+        return [self.open_head.decode("latin-1"), *self.rule.state()]
+
+    @classmethod
+    def from_state(cls, state: list[object]) -> LineScanner:
+        """A scanner that goes on where `state` was taken."""
+        scanner = cls()
+        if state:
+            scanner.open_head = str(state[0]).encode("latin-1")
+            scanner.rule = SystemRule.from_state(state[1:])
+        return scanner
+
+    def scan(self, data: bytes, base: int, marks: LineMarks) -> None:
+        """Add the lines that end in `data`, which lies `base` bytes into the run of `marks`."""
+        octets = np.frombuffer(data, np.uint8)
+        ends = np.flatnonzero(octets == 10)
+        if not len(ends):
+            self._push(data)
+            return
+        first = len(marks.ends)
+        marks.ends.frombytes((ends + base).astype(np.uint32).tobytes())
+        folded = data.lower()
+        self._first_level(data[: int(ends[0])], first, marks)
+        self._find_levels(data, folded, octets, ends, first, marks)
+        self._find_system(data, folded, ends, first, marks)
+        self.open_head = b""
+        self._push(data[int(ends[-1]) + 1 :])
+
+    def _push(self, piece: bytes) -> None:
+        self.rule.push(piece)
+        if len(self.open_head) < LEVEL_BYTES:
+            self.open_head = (self.open_head + piece[:LEVEL_BYTES])[:LEVEL_BYTES]
+
+    def _first_level(self, piece: bytes, index: int, marks: LineMarks) -> None:
+        _add_level(level_of(self.open_head + piece[:LEVEL_BYTES]), index, marks)
+
+    def _find_levels(
+        self, data: bytes, folded: bytes, octets: np.ndarray, ends: np.ndarray, first: int, marks: LineMarks
+    ) -> None:
+        """Levels of all lines but the first, which may have begun before `data`."""
+        begin = int(ends[0]) + 1
+        hits = [place for word in LEVEL_WORDS for place in _one_a_line(folded, word, begin)]
+        lines = np.searchsorted(ends, np.array(hits, np.int64)) if hits else np.empty(0, np.int64)
+        if len(ends) > 1:
+            starts = ends[:-1] + 1
+            glog = np.flatnonzero(np.isin(octets[starts], _GLOG_STARTS)) + 1
+            lines = np.concatenate((lines, glog))
+        for index in np.unique(lines).tolist():
+            if index < len(ends):
+                start = int(ends[index - 1]) + 1
+                end = min(int(ends[index]), start + LEVEL_BYTES)
+                _add_level(level_of(data[start:end]), first + index, marks)
+
+    def _find_system(self, data: bytes, folded: bytes, ends: np.ndarray, first: int, marks: LineMarks) -> None:
+        rule, count = self.rule, len(ends)
+        hits = [place for mark in MARKS for place in _one_a_line(folded, mark, 0)]
+        marked = np.unique(np.searchsorted(ends, np.array(hits, np.int64))).tolist() if hits else []
+        at = 0  # the next line to judge
+        next_marked = 0
+        while at < count:
+            while at < count and not rule.quiet:
+                start = int(ends[at - 1]) + 1 if at else 0
+                if rule.feed(data[start : int(ends[at])]):
+                    marks.system.append(first + at)
+                at += 1
+            while next_marked < len(marked) and marked[next_marked] < at:
+                next_marked += 1
+            if next_marked == len(marked) or marked[next_marked] >= count:
+                return
+            at = marked[next_marked]
+            start, end = int(ends[at - 1]) + 1 if at else 0, int(ends[at])
+            marks.system.append(first + at)
+            if data[start:end].rstrip(b" \r").endswith(BODY_ANNOUNCED):
+                rule.feed(data[start:end])
+            at += 1
+
+
+def from_index(positions: array[int], first: int) -> array[int]:
+    """Those of ascending `positions` that are not below `first`."""
+    return positions[int(np.searchsorted(_view(positions), first)) :]
+
+
+def below_index(positions: array[int], end: int) -> array[int]:
+    """Those of ascending `positions` that are below `end`."""
+    return positions[: int(np.searchsorted(_view(positions), end))]
+
+
+def _view(positions: array[int]) -> np.ndarray:
+    # A copy: an array that exports its buffer cannot grow.
+    return np.frombuffer(positions.tobytes(), np.uint32)
+
+
+def _less(positions: array[int], by: int) -> array[int]:
+    out = array("I")
+    out.frombytes((_view(positions) - np.uint32(by)).tobytes())
+    return out
+
+
+def _one_a_line(folded: bytes, word: bytes, start: int) -> Iterator[int]:
+    place = folded.find(word, start)
+    while place >= 0:
+        yield place
+        end = folded.find(b"\n", place)
+        if end < 0:
+            return
+        place = folded.find(word, end)
+
+
+def _add_level(level: str | None, index: int, marks: LineMarks) -> None:
+    if level == "error":
+        marks.errors.append(index)
+    elif level:
+        marks.warnings.append(index)

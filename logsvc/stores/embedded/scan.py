@@ -1,0 +1,254 @@
+"""Finding the matching lines of a block of half a megabyte at once.
+
+Everything here judges only lines that lie in the block whole; `Needle` judges single lines, and both
+say the same (the store's contract tests compare them).
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from typing import Any
+
+import numpy as np
+
+from logsvc.model.query import SearchQuery
+from logsvc.stores.embedded.blocks import Block
+from logsvc.stores.embedded.grams import Requirement, gram_hashes
+from logsvc.stores.embedded.literals import Clause, needs_of
+from logsvc.stores.embedded.windows import first_millisecond
+from logsvc.stores.needle import Needle, compile_re2
+
+SPARSE_HITS = 48  # up to so many matching lines in a block, one find after the other is fastest
+REPLACEMENT = "\ufffd"
+
+_local = threading.local()
+
+
+class Scanner:
+    """
+    A search query made ready for blocks.
+
+    Attributes:
+        never: nothing can match.
+        need: what the filters are asked.
+        after: number of the line behind which the page begins; 0: at the start.
+    """
+
+    def __init__(self, query: SearchQuery) -> None:
+        self.query = query
+        self.needle = Needle.compile(query)
+        self.after = query.after or 0
+        self.never = not query.regex and "\n" in query.text
+        self._since = None if query.since is None else first_millisecond(query.since)
+        self._until = None if query.until is None else first_millisecond(query.until)
+        self._literal: bytes | None = None  # what to find, folded where case is ignored
+        self._regexp: Any = None  # run over whole blocks; None: only over single lines
+        self._guide: bytes | None = None  # a literal that each matching line holds
+        if query.regex:
+            needs = needs_of(query.text, query.ignore_case)
+            self._fold = needs.ignore_case
+            clauses = needs.clauses
+            if needs.by_line:
+                self._regexp = compile_re2(b"(?m)" + query.text.encode(), literal=False, ignore_case=query.ignore_case)
+            single = [next(iter(clause)) for clause in clauses if len(clause) == 1]
+            if single and not self._fold:
+                self._guide = max(single, key=len).encode()
+        else:
+            self._fold = query.ignore_case
+            clauses = [frozenset([query.text])]
+            text = query.text.encode()
+            self._literal = text.lower() if self._fold else text
+            if self._fold and not query.text.isascii():
+                self._literal = None
+            self._regexp = self.needle.regexp
+        self._folds_to_ascii = any(letter in "kKsS" or not letter.isascii() for letter in query.text)
+        self.need = self._requirement(clauses)
+
+    def in_time(self, first_ms: int, last_ms: int) -> bool:
+        """Whether bytes received between these times can be of lines asked for."""
+        return (self._since is None or last_ms >= self._since) and (self._until is None or first_ms < self._until)
+
+    def wants(self, line: tuple[bool, str | None, int]) -> bool:
+        """Whether a line (system, level, received) is one of those asked for."""
+        system, level, received_ms = line
+        query = self.query
+        return not (
+            (query.lines == "user" and system)
+            or (query.levels and level not in query.levels)
+            or not self.in_time(received_ms, received_ms)
+        )
+
+    def tail_may_match(self, tail: Block) -> bool:
+        """False where the tail's bytes cannot hold the needle; saves looking at its lines."""
+        if self._literal is None or self._fold or REPLACEMENT in self.query.text:
+            return True
+        return self._literal in tail.data
+
+    def lines(self, block: Block) -> np.ndarray:
+        """Indices of the matching lines that lie in the block whole, ascending."""
+        found = self._matching(block)
+        if block.opens_inside and len(found) and found[0] == 0:
+            found = found[1:]
+        query, marks = self.query, block.marks if len(found) else None
+        if marks is None:
+            return found
+        if query.lines == "user":
+            found = _without(found, marks.system, block.lines)
+        if query.levels:
+            wanted = [
+                part for level, part in (("error", marks.errors), ("warning", marks.warnings)) if level in query.levels
+            ]
+            found = found[_member(found, np.concatenate(wanted), block.lines)] if wanted else found[:0]
+        if self._since is not None or self._until is not None:
+            times = block.received_ms(block.ends[found])
+            keep = np.ones(len(found), np.bool_)
+            if self._since is not None:
+                keep &= times >= self._since
+            if self._until is not None:
+                keep &= times < self._until
+            found = found[keep]
+        return found
+
+    def _requirement(self, clauses: list[Clause]) -> Requirement:
+        alternations = []
+        for clause in clauses:
+            hashes = [self._hashes(text) for text in clause]
+            if all(len(each) for each in hashes):
+                alternations.append(hashes)
+        return Requirement(
+            alternations,
+            any_invalid=REPLACEMENT in self.query.text
+            or ("\\" in self.query.text and "fffd" in self.query.text.lower()),
+            any_folding=self._fold and self._folds_to_ascii,
+        )
+
+    def _hashes(self, text: str) -> np.ndarray:
+        if not self._fold:
+            return gram_hashes(text.encode())
+        # What lies beyond ASCII folds in other ways than the filter's bytes do.
+        runs = "".join(char if char.isascii() else "\0" for char in text).split("\0")
+        return np.unique(np.concatenate([gram_hashes(run.encode()) for run in runs]))
+
+    def _matching(self, block: Block) -> np.ndarray:
+        data, ends = block.data, None
+        if block.invalid and not _is_utf8(data):
+            data = data.decode("utf-8", "replace").encode()
+        elif not (self._regexp or self.query.regex or b"\r" in (self._literal or b"")) or b"\r\n" not in data:
+            ends = block.ends
+        if ends is None:
+            data = data.replace(b"\r\n", b"\n")
+            ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+        if self._literal is not None:
+            if not self._fold:
+                return literal_lines(data, ends, self._literal)
+            if not (self._folds_to_ascii and block.folding):
+                return literal_lines(data.lower(), ends, self._literal)
+        if self._guide is not None:
+            lines = literal_lines(data, ends, self._guide)
+            if self._regexp is None or len(lines) <= SPARSE_HITS:
+                return self._judge_lines(data, ends, lines)
+        if self._regexp is None:
+            return self._judge_lines(data, ends, np.arange(len(ends)))
+        return _regexp_lines(data, ends, self._regexp)
+
+    def _judge_lines(self, data: bytes, ends: np.ndarray, lines: np.ndarray) -> np.ndarray:
+        """Those of the lines that match, each as a subject of its own."""
+        search = self.needle.regexp.search
+        starts = np.where(lines > 0, ends[np.maximum(lines - 1, 0)] + 1, 0).tolist()
+        stops = ends[lines].tolist()
+        hits = [search(data[start:stop]) is not None for start, stop in zip(starts, stops)]
+        return lines[np.array(hits, np.bool_)]
+
+
+def literal_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
+    """Indices of the lines that hold the needle, ascending."""
+    hits: list[int] = []
+    place = data.find(needle)
+    while place >= 0:
+        if len(hits) == SPARSE_HITS:
+            return _dense_literal_lines(data, ends, needle)
+        hits.append(place)
+        end = data.find(b"\n", place)
+        if end < 0:
+            break
+        place = data.find(needle, end)
+    if not hits:
+        return _NONE
+    lines = np.searchsorted(ends, np.array(hits, np.int64))
+    return lines[: len(lines) - (lines[-1] == len(ends))]
+
+
+def _dense_literal_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
+    """The same by comparing four bytes everywhere at once, for needles that are common."""
+    octets = np.frombuffer(data, np.uint8)
+    seen = np.zeros(len(ends) + 1, np.bool_)  # the last: behind the last line's end
+    size = len(needle)
+    if size < 4:
+        hits = octets == needle[0]
+        for index in range(1, size):
+            hits = hits[: len(octets) - index] & (octets[index:] == needle[index])
+        seen[np.searchsorted(ends, np.flatnonzero(hits))] = True
+        return np.flatnonzero(seen[:-1])
+    word = np.frombuffer(needle[:4], "<u4")[0]
+    for phase in range(4):
+        words = octets[phase : phase + (len(octets) - phase) // 4 * 4].view("<u4")
+        places = np.flatnonzero(_equal(words, word))
+        places *= 4
+        places += phase
+        if size > 4:
+            places = places[places <= len(octets) - size]
+            for index in range(4, size):
+                places = places[octets[places + index] == needle[index]]
+        seen[np.searchsorted(ends, places)] = True
+    return np.flatnonzero(seen[:-1])
+
+
+def _regexp_lines(data: bytes, ends: np.ndarray, regexp: Any) -> np.ndarray:
+    hits: list[int] = []
+    search, find = regexp.search, data.find
+    place, size = 0, len(data)
+    while place < size:
+        match = search(data, place)
+        if match is None:
+            break
+        start = match.start()
+        hits.append(start)
+        end = find(b"\n", start)
+        if end < 0:
+            break
+        place = end + 1
+    if not hits:
+        return _NONE
+    lines = np.searchsorted(ends, np.array(hits, np.int64))
+    return lines[: bisect_left(lines.tolist(), len(ends))] if lines[-1] == len(ends) else lines
+
+
+def _equal(octets: np.ndarray, value: Any) -> np.ndarray:
+    """Where an array has a value; the answer lives until the thread asks again, for large arrays."""
+    if not hasattr(_local, "equal"):
+        _local.equal = np.empty(1 << 18, np.bool_)
+    if len(octets) > len(_local.equal):
+        return np.asarray(octets == value)
+    return np.equal(octets, value, out=_local.equal[: len(octets)])
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _without(found: np.ndarray, others: np.ndarray, lines: int) -> np.ndarray:
+    return found[~_member(found, others, lines)]
+
+
+def _member(found: np.ndarray, others: np.ndarray, lines: int) -> np.ndarray:
+    mask = np.zeros(lines, np.bool_)
+    mask[others] = True
+    return mask[found]
+
+
+_NONE = np.empty(0, np.int64)

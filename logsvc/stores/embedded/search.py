@@ -1,0 +1,365 @@
+"""Exact search: filters choose chunks, two threads unpack and scan them, lines are judged alone.
+
+Most lines lie in one block whole and are found by scanning the block. Those that chunk borders cut,
+and the unfinished last one, are put together and judged one by one; there are few of them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from logsvc.errors import NotFound
+from logsvc.model.line import line_text
+from logsvc.model.query import MAX_ANSWER_TEXT_BYTES, Match, Matches, SearchPage, SearchQuery, StreamMatches
+from logsvc.stores.embedded.blocks import Block, Blocks, ChunkRow, Snapshot
+from logsvc.stores.embedded.grams import FilterGroups
+from logsvc.stores.embedded.registry import Registry
+from logsvc.stores.embedded.scan import Scanner
+from logsvc.stores.embedded.windows import Windows, set_text
+from logsvc.stores.needle import match_bytes
+
+THREADS = 2
+AHEAD = 6  # units in flight: bounds memory
+UNIT_CHUNKS = 4  # unpacked and scanned by one thread at a time
+
+
+class Cancelled(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass
+class Limits:
+    """When to stop."""
+
+    deadline: float  # of `time.monotonic`
+    cancelled: threading.Event
+
+    @property
+    def passed(self) -> bool:
+        """Past the deadline; raises Cancelled."""
+        if self.cancelled.is_set():
+            raise Cancelled
+        return time.monotonic() > self.deadline
+
+
+@dataclass
+class _Part:
+    """One block of a stream, and what of it is to be looked at."""
+
+    row: ChunkRow | None  # None: the tail
+    inside: bool  # the lines that lie in it whole
+    seam: bool  # the line that began before and ends here
+    open_line: bool = False  # the unfinished line at the stream's end
+
+
+@dataclass
+class _Found:
+    """What a unit of work found."""
+
+    count: int = 0
+    scanned_bytes: int = 0
+    matches: list[Match] = field(default_factory=list)
+    unfinished: bool = False
+
+
+@dataclass
+class _Page:
+    """Matches in order, up to a limit; one more tells that there is a next page."""
+
+    limit: int
+    matches: list[tuple[int, Match]] = field(default_factory=list)  # with the stream
+    bytes: int = 0
+    more: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return self.more or self.limit == 0
+
+    @property
+    def room(self) -> int:
+        return 0 if self.complete else self.limit + 1 - len(self.matches)
+
+    def add(self, stream: int, matches: Sequence[Match]) -> None:
+        for match in matches:
+            if self.complete:
+                return
+            size = match_bytes(match)
+            if len(self.matches) >= self.limit or (self.matches and self.bytes + size > MAX_ANSWER_TEXT_BYTES):
+                self.more = True
+                return
+            self.bytes += size
+            self.matches.append((stream, match))
+
+
+class Searcher:
+    """Searches streams of the store; called from threads."""
+
+    def __init__(self, registry: Registry, filters: FilterGroups, blocks: Blocks, windows: Windows) -> None:
+        self._registry = registry
+        self._filters = filters
+        self._blocks = blocks
+        self._windows = windows
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._threads.shutdown(wait=True)
+
+    def matches(self, stream: int, query: SearchQuery, cancelled: threading.Event) -> Matches:
+        """What `LogStore.matches` promises."""
+        scanner = Scanner(query)
+        held = self._registry.by_id(stream)
+        if held is None or not held.committed:
+            raise NotFound(f"there is no stream {stream}")
+        snap = Snapshot(held)
+        limits = Limits(time.monotonic() + query.time_limit_seconds, cancelled)
+        page = _Page(query.limit)
+        seams = self._blocks.rows(snap, "AND opens_inside ORDER BY offset")
+        parts = self._parts(snap, scanner, self._candidates(scanner, snap), seams)
+        found = self._run(snap, scanner, parts, page, limits)
+        given = [match for _, match in page.matches]
+        return Matches(
+            total=found.count if query.count else None,
+            exact=not found.unfinished,
+            scanned_bytes=found.scanned_bytes,
+            matches=given,
+            next=given[-1]["n"] if given and page.more else None,
+        )
+
+    def search(
+        self, streams: Sequence[int], query: SearchQuery, after: tuple[int, int] | None, cancelled: threading.Event
+    ) -> SearchPage:
+        """What `LogStore.search` promises."""
+        scanner = Scanner(query)
+        limits = Limits(time.monotonic() + query.time_limit_seconds, cancelled)
+        page, whole = _Page(query.limit), _Found()
+        totals: dict[int, int] = {}
+        seams = _by_stream(self._blocks.rows_with_seam())
+        rows, worth = self._candidates_of_all(scanner, seams)
+        place = list(streams).index(after[0]) if after and after[0] in streams else -1
+        for index, stream in enumerate(streams):
+            if (worth is not None and stream not in worth) or (index < place and not query.count):
+                continue
+            if (page.complete and not query.count) or whole.unfinished:
+                break
+            held = self._registry.by_id(stream)
+            if held is None or not held.committed:
+                continue
+            snap = Snapshot(held)
+            some = self._blocks.rows(snap) if worth is None else rows.get(stream, [])
+            line = after[1] if after and index == place else 0
+            scanner.after = line if index >= place else snap.total_lines
+            found = self._run(snap, scanner, self._parts(snap, scanner, some, seams.get(stream, [])), page, limits)
+            whole.scanned_bytes += found.scanned_bytes
+            whole.unfinished |= found.unfinished
+            if found.count:
+                totals[stream] = found.count
+        by_stream: dict[int, list[Match]] = {stream: [] for stream in totals} if query.count else {}
+        for stream, match in page.matches:
+            by_stream.setdefault(stream, []).append(match)
+        last = page.matches[-1] if page.matches and page.more else None
+        return SearchPage(
+            streams=[
+                StreamMatches(
+                    str(stream), totals.get(stream, len(by_stream[stream])) if query.count else None, by_stream[stream]
+                )
+                for stream in streams
+                if stream in by_stream
+            ],
+            exact=not whole.unfinished,
+            scanned_bytes=whole.scanned_bytes,
+            next=(str(last[0]), last[1]["n"]) if last else None,
+        )
+
+    # Which blocks.
+
+    def _candidates(self, scanner: Scanner, snap: Snapshot) -> list[ChunkRow]:
+        if scanner.never:
+            return []
+        if not scanner.need.alternations:
+            return self._blocks.rows(snap)
+        columns = self._filters.candidates(scanner.need, snap.stream).tolist()
+        return [row for row in self._blocks.rows_of_columns(columns) if row.stream == snap.stream]
+
+    def _candidates_of_all(
+        self, scanner: Scanner, seams: dict[int, list[ChunkRow]]
+    ) -> tuple[dict[int, list[ChunkRow]], set[int] | None]:
+        """Candidates by stream, and the streams worth a look (None: all, with all their chunks)."""
+        if scanner.never:
+            return {}, set()
+        if not scanner.need.alternations:
+            return {}, None
+        columns = self._filters.candidates(scanner.need, None).tolist()
+        rows = _by_stream(self._blocks.rows_of_columns(columns))
+        return rows, {*rows, *seams, *self._registry.ids_with_tail()}
+
+    def _parts(self, snap: Snapshot, scanner: Scanner, rows: list[ChunkRow], seams: list[ChunkRow]) -> list[_Part]:
+        """Blocks to look at, in order; those that chunk borders cut always."""
+        if scanner.never:
+            return []
+        known = snap.packed_bytes
+        inside = {row.offset: row for row in rows if row.offset < known and scanner.in_time(row.first_ms, row.last_ms)}
+        cut = {row.offset: row for row in seams if row.lines and row.offset < known}
+        merged = inside | cut
+        parts = [_Part(merged[offset], offset in inside, offset in cut) for offset in sorted(merged)]
+        tail = snap.tail
+        if tail.lines:
+            whole = scanner.tail_may_match(tail)
+            if whole or tail.opens_inside:
+                parts.append(_Part(None, whole, tail.opens_inside))
+        if snap.open_line:
+            parts.append(_Part(None, False, False, open_line=True))
+        return parts
+
+    # Looking at them.
+
+    def _run(self, snap: Snapshot, scanner: Scanner, parts: list[_Part], page: _Page, limits: Limits) -> _Found:
+        whole = _Found()
+        if scanner.query.before is not None:
+            parts = parts[::-1]
+        if not scanner.query.count:
+            parts = [part for part in parts if self._in_page(part, scanner)]
+        units = [parts[start : start + UNIT_CHUNKS] for start in range(0, len(parts), UNIT_CHUNKS)]
+        if not scanner.query.count and units:
+            # The first page is wanted soon: small units first.
+            units = [*([part] for part in units[0]), *units[1:]]
+        for found in self._ordered(snap, scanner, units, page, limits):
+            whole.count += found.count
+            whole.scanned_bytes += found.scanned_bytes
+            whole.unfinished |= found.unfinished
+            page.add(snap.stream, found.matches)
+            if page.complete and not scanner.query.count:
+                break
+        return whole
+
+    def _ordered(
+        self, snap: Snapshot, scanner: Scanner, units: list[list[_Part]], page: _Page, limits: Limits
+    ) -> Iterator[_Found]:
+        """Outcomes of the units in order; the threads run a few ahead."""
+        if len(units) == 1:
+            yield self._unit(snap, scanner, units[0], page, limits)
+            return
+        flying: list[Future[_Found]] = []
+        try:
+            for unit in units:
+                flying.append(self._threads.submit(self._unit, snap, scanner, unit, page, limits))
+                if len(flying) >= AHEAD:
+                    yield flying.pop(0).result()
+            while flying:
+                yield flying.pop(0).result()
+        finally:
+            for future in flying:
+                future.cancel()
+
+    def _unit(self, snap: Snapshot, scanner: Scanner, parts: list[_Part], page: _Page, limits: Limits) -> _Found:
+        found = _Found()
+        for part in parts:
+            if limits.passed:
+                found.unfinished = True
+                break
+            block = snap.tail if part.row is None else self._blocks.block(part.row, cache=False)
+            room = page.room - len(found.matches)
+            lines = self._judged(snap, scanner, block.lines_before + 1, found) if part.seam else []
+            if part.open_line:
+                lines = self._judged(snap, scanner, snap.total_lines, found)
+            found.count += len(lines)
+            if part.inside:
+                indices = scanner.lines(block)
+                found.scanned_bytes += len(block.data)
+                found.count += len(indices)
+                if room > 0:
+                    lines += (indices + (block.lines_before + 1)).tolist()
+            if room > 0 and lines:
+                found.matches += self._page_of(snap, scanner, block, lines, room)
+        return found
+
+    def _page_of(self, snap: Snapshot, scanner: Scanner, block: Block, lines: list[int], room: int) -> list[Match]:
+        query = scanner.query
+        if query.before is not None:
+            lines = [line for line in reversed(lines) if line < query.before]
+        elif scanner.after:
+            lines = [line for line in lines if line > scanner.after]
+        return [self._match(snap, scanner, block, line) for line in lines[:room]]
+
+    def _judged(self, snap: Snapshot, scanner: Scanner, line: int, found: _Found) -> list[int]:
+        """The line's number if it matches; for one that must be put together."""
+        if not scanner.wants(self._about(snap, line)):
+            return []
+        raw = self._raw(snap, line)
+        found.scanned_bytes += len(raw)
+        return [line] if scanner.needle.in_text(line_text(raw)) else []
+
+    def _about(self, snap: Snapshot, line: int) -> tuple[bool, str | None, int]:
+        """Whether the platform wrote a line, its level, and when it was received."""
+        if line > snap.ended_lines:
+            return snap.open_system, snap.open_level, snap.last_ms
+        block = self._blocks.of_line(snap, line)
+        index = line - 1 - block.lines_before
+        received = int(block.received_ms(block.ends[index : index + 1])[0])
+        return self._windows.user_number(block, index) is None, _level(block, index), received
+
+    def _raw(self, snap: Snapshot, line: int) -> bytes:
+        start = self._windows.line_offset(snap, line)
+        if line > snap.ended_lines:
+            end = snap.size
+        else:
+            block = self._blocks.of_line(snap, line)
+            end = block.offset + int(block.ends[line - 1 - block.lines_before])
+        return b"".join(self._blocks.read(snap, start, end))
+
+    def _match(self, snap: Snapshot, scanner: Scanner, block: Block, line: int) -> Match:
+        index = line - 1 - block.lines_before
+        if line > snap.ended_lines:
+            raw = self._raw(snap, line)
+            match: Match = {
+                "n": line,
+                "u": None if snap.open_system else snap.total_users,
+                "text": "",
+                "spans": [],
+                "level": snap.open_level,
+                "partial": True,
+            }
+        else:
+            if index == 0 and block.opens_inside:
+                raw = self._raw(snap, line)
+            else:
+                raw = block.data[int(block.ends[index - 1]) + 1 if index else 0 : int(block.ends[index])]
+            match = {
+                "n": line,
+                "u": self._windows.user_number(block, index),
+                "text": "",
+                "spans": [],
+                "level": _level(block, index),
+            }
+        match["spans"] = scanner.needle.spans(line_text(raw)) or []
+        set_text(match, raw, len(raw))
+        return match
+
+    def _in_page(self, part: _Part, scanner: Scanner) -> bool:
+        """Whether a block can hold lines of the page."""
+        if part.row is None:
+            return True
+        if scanner.query.before is not None:
+            return part.row.lines_before + 1 < scanner.query.before
+        return part.row.lines_before + part.row.lines > scanner.after
+
+
+def _by_stream(rows: list[ChunkRow]) -> dict[int, list[ChunkRow]]:
+    found: dict[int, list[ChunkRow]] = {}
+    for row in rows:
+        found.setdefault(row.stream, []).append(row)
+    return found
+
+
+def _level(block: Block, index: int) -> str | None:
+    for level, positions in (("error", block.marks.errors), ("warning", block.marks.warnings)):
+        place = int(np.searchsorted(positions, index))
+        if place < len(positions) and positions[place] == index:
+            return level
+    return None

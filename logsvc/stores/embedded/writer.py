@@ -1,0 +1,653 @@
+"""The one thread that changes the store: group commit.
+
+It takes everything queued when it wakes as one transaction and one sync, then tells those who wait
+and those who follow. A large append is packed first, by the packer's threads, and comes back to the
+queue as chunks on disk; meanwhile later appends of that stream wait, others go on.
+
+Crash order: segment bytes are synced, then their rows are committed, then the append is
+acknowledged. A filter group is written and synced before the row that names it. Whatever a crash
+leaves behind the last committed row is cut at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from logsvc.errors import ContentConflict, LogsvcError, OffsetGap, StoreUnavailable
+from logsvc.model.chunk import Appended, Chunk
+from logsvc.model.job import JOB_KIND, new_job
+from logsvc.model.stream import StreamName, parse_path
+from logsvc.ports import Clock, Committed
+from logsvc.stores.embedded.catalog import translated
+from logsvc.stores.embedded.grams import FilterGroups
+from logsvc.stores.embedded.lines import LineScanner
+from logsvc.stores.embedded.packer import CHUNK_BYTES, Extent, Packed, Packer, PackTask
+from logsvc.stores.embedded.registry import Registry
+from logsvc.stores.embedded.segments import SegmentFiles
+from logsvc.stores.embedded.tail import HotStream, Tail
+
+BULK_BYTES = CHUNK_BYTES // 2  # from here on an append may be packed before it is committed
+MAX_TAIL_BYTES = 64 * 1024 * 1024  # of all tails together; then the largest are packed
+PACK_STEP_BYTES = 16 * 1024 * 1024  # how much is packed when they pass it
+TASK_BYTES = 4 * 1024 * 1024  # of tails packed and committed together
+SMALL_CHUNK_BYTES = 128 * 1024  # smaller chunks share a filter column
+QUIET_SECONDS = 1.0  # then the WAL is truncated and free pages are given back
+VACUUM_PAGES = 256  # given back at a time
+
+log = logging.getLogger("logsvc.store")
+
+ReadHeld = Callable[[HotStream, int, int], bytes]
+Deliver = Callable[[list["Outcome"], list[Committed]], None]
+
+
+@dataclass
+class Outcome:
+    """What becomes of a future, once durable."""
+
+    future: asyncio.Future[Any]
+    value: Any = None
+    error: Exception | None = None
+
+
+@dataclass
+class Append:
+    """Chunks to be made durable in one commit."""
+
+    chunks: Sequence[Chunk]
+    future: asyncio.Future[list[Appended | LogsvcError]]
+
+
+@dataclass
+class Call:
+    """Anything else in a transaction; raises LogsvcError before it writes, or not at all."""
+
+    run: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+
+
+@dataclass
+class Seal:
+    """Streams to declare complete."""
+
+    streams: Sequence[int]
+    future: asyncio.Future[None]
+
+
+@dataclass
+class PackNow:
+    """A stream whose whole tail is to be packed, even inside a line."""
+
+    stream: int
+    future: asyncio.Future[None]
+
+
+@dataclass
+class _Incoming:
+    """What an append adds to one stream."""
+
+    stream: HotStream
+    owner: str | None
+    size: int  # of the stream, with what was accepted of this append
+    pieces: list[bytes] = field(default_factory=list)
+    final: bool = False
+    packed: Packed | None = None
+
+    @property
+    def data(self) -> bytes:
+        if len(self.pieces) > 1:
+            self.pieces = [b"".join(self.pieces)]
+        return self.pieces[0] if self.pieces else b""
+
+
+@dataclass
+class _Admitted:
+    """An append that was checked; its streams are busy while it is packed."""
+
+    append: Append
+    incoming: list[_Incoming]
+    results: list[Appended | LogsvcError]
+    error: Exception | None = None
+
+
+@dataclass
+class _PackedTails:
+    tasks: list[PackTask]
+    packed: list[Packed] | None
+    error: Exception | None
+    futures: list[asyncio.Future[None]]
+
+
+class Writer:
+    """Owner of the writing connection."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        registry: Registry,
+        segments: SegmentFiles,
+        filters: FilterGroups,
+        packer: Packer,
+        clock: Clock,
+        read_held: ReadHeld,
+        deliver: Deliver,
+    ) -> None:
+        self._connection = connection
+        self._registry = registry
+        self._segments = segments
+        self._filters = filters
+        self._packer = packer
+        self._clock = clock
+        self._read_held = read_held
+        self._deliver = deliver
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._parked: list[Append] = []  # a stream of theirs is busy
+        self._released = False  # some stream is not busy any more
+        self._packs_under_way = 0
+        self._next_stream = _next_id(connection, "streams")
+        self._next_tail = _next_id(connection, "tails")
+        self.tail_bytes = _tail_bytes(connection)
+        # of the transaction under way
+        self._touched: dict[int, HotStream] = {}  # changed: followers are told
+        self._doubtful: list[HotStream] = []  # to be forgotten should it fail
+        self._outcomes: list[Outcome] = []
+        self._after: list[Callable[[], None]] = []
+        self._wants_pack: list[tuple[HotStream, Extent]] = []
+        self._bulk: list[tuple[_Admitted, list[_Incoming]]] = []
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def submit(self, item: Append | Call | Seal | PackNow) -> None:
+        """Queue work; its future is resolved on the event loop."""
+        self._queue.put(item)
+
+    def stop(self) -> None:
+        """Finish what was queued, then end; waits for it."""
+        self._queue.put(None)
+        self._thread.join()
+
+    # The loop.
+
+    def _run(self) -> None:
+        stopping = False
+        quiet = False
+        while not (stopping and not self._packs_under_way and not self._parked and self._queue.empty()):
+            try:
+                items = [self._queue.get(timeout=None if quiet and not stopping else QUIET_SECONDS)]
+            except queue.Empty:
+                if not self._packs_under_way:
+                    quiet = not self._tidy()
+                continue
+            with suppress(queue.Empty):
+                while True:
+                    items.append(self._queue.get_nowait())
+            if None in items:
+                stopping = True
+                items = [item for item in items if item is not None]
+            quiet = False
+            while items:
+                self._transaction(items)
+                items = []
+                if self._released:  # those who waited go before those who came since
+                    items, self._parked, self._released = list(self._parked), [], False
+        self._tidy()
+        self._connection.close()
+
+    def _transaction(self, items: list[Any]) -> None:
+        self._touched, self._outcomes, self._after, self._wants_pack = {}, [], [], []
+        self._doubtful, self._bulk = [], []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for item in items:
+                self._apply(item)
+            self._connection.execute("COMMIT")
+        except Exception as exc:
+            self._undo(exc, items)
+        for effect in self._after:
+            effect()
+        events = [event for stream in self._touched.values() if (event := self._publish(stream))]
+        if events or self._outcomes:
+            self._deliver(self._outcomes, events)
+        for admitted, bulky in self._bulk:
+            self._start_bulk(admitted, bulky)
+        self._plan_packs()
+        self._registry.trim()
+
+    def _undo(self, exc: Exception, items: list[Any]) -> None:
+        """The transaction failed: nothing of it happened, in the database or in memory."""
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        error: Exception
+        if isinstance(exc, (sqlite3.Error, OSError)):
+            error = translated(exc)
+            log.warning("commit_failed", extra={"reason": str(exc)})
+        else:
+            error = StoreUnavailable("the store failed inside; nothing of this request was stored")
+            log.error("commit_failed", exc_info=exc)
+        self._registry.drop([*self._touched.values(), *self._doubtful])
+        self._filters.load(*read_filters(self._connection))
+        waiting = {id(append) for append in self._parked}
+        self._outcomes = []
+        for item in items:
+            if isinstance(item, _PackedTails):
+                self._packs_under_way -= 1
+                self._registry.drop(task.stream for task in item.tasks)
+                self._outcomes += [Outcome(future, error=error) for future in item.futures]
+            elif isinstance(item, _Admitted):
+                self._packs_under_way -= 1
+                self._registry.drop(each.stream for each in item.incoming)
+                self._outcomes.append(Outcome(item.append.future, error=error))
+            elif id(item) not in waiting:
+                self._outcomes.append(Outcome(item.future, error=error))
+        self._released = True
+        self._touched, self._after, self._wants_pack, self._bulk = {}, [], [], []
+        self.tail_bytes = _tail_bytes(self._connection)
+
+    def _apply(self, item: Any) -> None:
+        if isinstance(item, Append):
+            self._admit(item)
+        elif isinstance(item, _Admitted):
+            self._packs_under_way -= 1
+            self._finish(item)
+        elif isinstance(item, _PackedTails):
+            self._packs_under_way -= 1
+            self._finish_tails(item)
+        elif isinstance(item, Call):
+            try:
+                self._outcomes.append(Outcome(item.future, item.run(self._connection)))
+            except LogsvcError as exc:
+                self._outcomes.append(Outcome(item.future, error=exc))
+        elif isinstance(item, Seal):
+            for id_ in item.streams:
+                stream = self._registry.by_id(id_)
+                if stream and stream.committed:
+                    self._set_sealed(stream, True)
+            self._outcomes.append(Outcome(item.future))
+        else:
+            self._pack_now(item)
+
+    def _tidy(self) -> bool:
+        """Truncate the WAL and give back some free pages. True while there is more to give back."""
+        try:
+            # Checkpoint first: a vacuum on a database with readers is only worth it when pages are free.
+            free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+            if free:
+                self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as exc:
+            log.warning("checkpoint_failed", extra={"reason": str(exc)})
+            return False
+        return bool(free > VACUUM_PAGES)
+
+    # Appends.
+
+    def _admit(self, append: Append) -> None:
+        """Check every chunk; then store what is small at once, and have the rest packed first."""
+        streams: dict[StreamName, HotStream | None] = {}
+        refused: dict[StreamName, LogsvcError] = {}
+        for chunk in append.chunks:
+            if chunk.stream not in streams:
+                try:
+                    stream = streams[chunk.stream] = self._registry.by_name(chunk.stream)
+                except LogsvcError as exc:
+                    streams[chunk.stream], refused[chunk.stream] = None, exc
+                    continue
+                if stream and stream.busy:
+                    self._parked.append(append)
+                    return
+        incoming: dict[StreamName, _Incoming] = {}
+        results = [refused.get(chunk.stream) or self._check(chunk, streams, incoming) for chunk in append.chunks]
+        bulky = [
+            each
+            for each in incoming.values()
+            if (size := sum(map(len, each.pieces))) >= BULK_BYTES and size + each.stream.draft.size >= CHUNK_BYTES
+        ]
+        if any(each.stream.packing for each in bulky):
+            self._parked.append(append)
+            return
+        admitted = _Admitted(append, list(incoming.values()), results)
+        for each in admitted.incoming:
+            if not each.stream.committed:
+                self._registry.add(each.stream)
+        if not bulky:
+            self._finish(admitted)
+            return
+        for each in admitted.incoming:
+            each.stream.busy = True
+            self._doubtful.append(each.stream)
+        self._bulk.append((admitted, bulky))
+
+    def _start_bulk(self, admitted: _Admitted, bulky: list[_Incoming]) -> None:
+        """Pack large appends; after the commit of what came before them in the same transaction."""
+        now = self._now_ms()
+        tasks = [
+            PackTask(each.stream, each.stream.tail, each.stream.tail.view, "full", each.data, now) for each in bulky
+        ]
+
+        def done(packed: list[Packed] | None, error: Exception | None) -> None:
+            admitted.error = error
+            for each, outcome in zip(bulky, packed or []):
+                each.packed = outcome
+            self._queue.put(admitted)
+
+        self._packs_under_way += 1
+        self._packer.submit(tasks, done)
+
+    def _check(
+        self, chunk: Chunk, streams: dict[StreamName, HotStream | None], incoming: dict[StreamName, _Incoming]
+    ) -> Appended | LogsvcError:
+        stream = streams[chunk.stream]
+        into = incoming.get(chunk.stream)
+        held = stream.draft.base + stream.draft.size if stream else 0
+        size = into.size if into else held
+        if chunk.offset > size:
+            return OffsetGap(chunk.stream, expected=size, got=chunk.offset)
+        overlap = min(size - chunk.offset, len(chunk.data))
+        if overlap:
+            try:
+                differs = self._difference(chunk, overlap, stream, into)
+            except LogsvcError as exc:
+                return exc
+            if differs is not None:
+                return ContentConflict(chunk.stream, offset=differs)
+        fresh = chunk.data[overlap:] if overlap else chunk.data
+        if stream is None:
+            if not fresh and not chunk.final:
+                return Appended(None, 0)
+            stream = streams[chunk.stream] = self._new_stream(chunk.stream)
+        if fresh or chunk.final:
+            if into is None:
+                into = incoming[chunk.stream] = _Incoming(stream, chunk.owner, size)
+            if fresh:
+                into.pieces.append(fresh)
+                into.size += len(fresh)
+            into.final = chunk.final or (into.final and not fresh)
+            size = into.size
+        return Appended(str(stream.id), size)
+
+    def _difference(self, chunk: Chunk, overlap: int, stream: HotStream | None, into: _Incoming | None) -> int | None:
+        """Offset of the first resent byte that differs from the one held."""
+        start, end = chunk.offset, chunk.offset + overlap
+        tail_end = stream.draft.base + stream.draft.size if stream else 0
+        held = b""
+        if stream and start < tail_end:
+            held = self._read_held(stream, start, min(end, tail_end))
+        if into and end > tail_end:
+            begin = max(start, tail_end) - tail_end
+            held += into.data[begin : end - tail_end]
+        sent = chunk.data[:overlap]
+        if held == sent:
+            return None
+        return start + next(index for index, pair in enumerate(zip(held, sent)) if pair[0] != pair[1])
+
+    def _new_stream(self, name: StreamName) -> HotStream:
+        parts = parse_path(name.job, name.task, name.path)
+        tail = Tail(0, 0, 0, self._now_ms(), LineScanner())
+        stream = HotStream(self._next_stream, name, parts.kind, parts.rank, parts.device, self._now_ms(), tail)
+        self._next_stream += 1
+        return stream
+
+    def _finish(self, admitted: _Admitted) -> None:
+        for each in admitted.incoming:
+            each.stream.busy = False
+        self._released = bool(self._parked)
+        error = _packing_error(admitted.error) if admitted.error is not None else None
+        if not all(self._registry.holds(each.stream) for each in admitted.incoming):
+            error = StoreUnavailable("a commit failed meanwhile; nothing of this request was stored")
+        if error is not None:
+            self._registry.drop(each.stream for each in admitted.incoming if not each.stream.committed)
+            self._outcomes.append(Outcome(admitted.append.future, error=error))
+            return
+        now = self._now_ms()
+        for each in admitted.incoming:
+            self._store(each, now)
+        self._outcomes.append(Outcome(admitted.append.future, admitted.results))
+
+    def _store(self, each: _Incoming, now: int) -> None:
+        stream = each.stream
+        self._touched[stream.id] = stream
+        if not stream.committed:
+            self._insert_stream(stream, each.owner)
+        if each.pieces:
+            stream.lead(each.data)
+            if each.packed:
+                self._replace_tail(each.packed)
+            else:
+                self._insert_tail(stream.id, stream.draft.base + stream.draft.size, each.data, now)
+                stream.draft.add(self._next_tail - 1, each.data, now)
+            if stream.sealed and not each.final:
+                self._set_sealed(stream, False)
+        if each.final:
+            self._set_sealed(stream, True)
+
+    def _publish(self, stream: HotStream) -> Committed | None:
+        """Let readers see what was committed, and pack what has become too long. Returns what followers are told."""
+        before = stream.tail.view.size
+        stream.tail = stream.draft
+        stream.tail.publish()
+        stream.committed = True
+        self.tail_bytes += stream.tail.view.size - before
+        if stream.sealed:
+            self._wants_pack.append((stream, "all"))
+        elif stream.tail.size >= CHUNK_BYTES:
+            self._wants_pack.append((stream, "full"))
+        state = (stream.size, stream.is_sealed)
+        if state == stream.told:
+            return None
+        stream.told = state
+        return Committed(str(stream.id), stream.tail.lines_before + stream.tail.view.lines, *state)
+
+    def _insert_stream(self, stream: HotStream, owner: str | None) -> None:
+        name = stream.name
+        scanner = orjson.dumps(stream.tail.packed_scanner.state()).decode()
+        self._connection.execute(
+            "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, x'')",
+            (stream.id, name.job, name.task, name.path, name.generation, stream.kind, stream.rank, stream.device,
+             stream.created_ms, stream.created_ms, scanner),
+        )  # fmt: skip
+        job = orjson.dumps(new_job(name.job, owner=owner, now=self._clock.now())).decode()
+        self._connection.execute("INSERT OR IGNORE INTO records VALUES (?, ?, 1, ?)", (JOB_KIND, name.job, job))
+        for id_, generation in self._connection.execute(
+            "SELECT id, generation FROM streams WHERE job = ? AND task = ? AND path = ? AND id != ?",
+            (name.job, name.task, name.path, stream.id),
+        ).fetchall():
+            if generation > name.generation:
+                stream.superseded = True
+            else:
+                older = self._registry.by_id(id_)
+                if older and not older.superseded:
+                    self._supersede(older)
+
+    def _supersede(self, older: HotStream) -> None:
+        self._touched[older.id] = older
+        older.superseded = True
+        self._wants_pack.append((older, "all"))
+
+    def _set_sealed(self, stream: HotStream, sealed: bool) -> None:
+        self._touched[stream.id] = stream
+        stream.sealed = sealed
+        self._connection.execute("UPDATE streams SET sealed = ? WHERE id = ?", (sealed, stream.id))
+
+    def _insert_tail(self, stream: int, offset: int, data: bytes, received_ms: int) -> None:
+        self._connection.execute(
+            "INSERT INTO tails VALUES (?, ?, ?, ?, ?)", (self._next_tail, stream, offset, received_ms, data)
+        )
+        self._next_tail += 1
+
+    # Packs.
+
+    def _plan_packs(self) -> None:
+        """Start the packs that the transaction asked for, and those that bound all tails together."""
+        wanted = {stream.id: (stream, extent) for stream, extent in self._wants_pack}
+        tasks = [
+            PackTask(stream, stream.tail, stream.tail.view, extent)
+            for stream, extent in wanted.values()
+            if stream.tail.view.size and not stream.busy and not stream.packing
+        ]
+        packing = sum(task.view.size for task in tasks)
+        excess = self.tail_bytes - packing - MAX_TAIL_BYTES
+        if excess > 0 and not self._packs_under_way:
+            for stream in sorted(self._registry.with_tail(), key=lambda each: -each.tail.view.size):
+                if stream.id not in wanted:
+                    tasks.append(PackTask(stream, stream.tail, stream.tail.view, "lines"))
+                    packing += stream.tail.view.size
+                    if packing > excess + PACK_STEP_BYTES:
+                        break
+        batch: list[PackTask] = []
+        for task in tasks:
+            batch.append(task)
+            if sum(each.view.size for each in batch) >= TASK_BYTES:
+                self._start_packs(batch, [])
+                batch = []
+        if batch:
+            self._start_packs(batch, [])
+
+    def _start_packs(self, tasks: list[PackTask], futures: list[asyncio.Future[None]]) -> None:
+        for task in tasks:
+            task.stream.packing = True
+        self._packs_under_way += 1
+        self._packer.submit(tasks, lambda packed, error: self._queue.put(_PackedTails(tasks, packed, error, futures)))
+
+    def _pack_now(self, item: PackNow) -> None:
+        stream = self._registry.by_id(item.stream)
+        if stream is None or not stream.draft.size:
+            self._outcomes.append(Outcome(item.future))
+        elif stream.busy or stream.packing:
+            self._after.append(lambda: self._queue.put(item))
+        else:
+            stream.packing = True
+            self._doubtful.append(stream)
+            self._after.append(
+                lambda: self._start_packs([PackTask(stream, stream.tail, stream.tail.view, "all")], [item.future])
+            )
+
+    def _finish_tails(self, item: _PackedTails) -> None:
+        for task in item.tasks:
+            task.stream.packing = False
+        self._released = bool(self._parked)
+        if item.error is not None or item.packed is None:
+            # The tails are durable as they are; the next append or start tries again.
+            error = _packing_error(item.error or RuntimeError("no outcome"))
+            log.warning("pack_failed", extra={"reason": str(item.error)})
+            self._outcomes += [Outcome(future, error=error) for future in item.futures]
+            return
+        for packed in item.packed:
+            self._replace_packed_part(packed)
+        self._outcomes += [Outcome(future) for future in item.futures]
+
+    def _replace_packed_part(self, packed: Packed) -> None:
+        """Chunks in, their part of the tail out; the tail may have grown meanwhile."""
+        stream, tail = packed.task.stream, packed.task.tail
+        if not packed.chunks or stream.draft is not tail or not self._registry.holds(stream):
+            return
+        self._touched[stream.id] = stream
+        self._insert_chunks(packed)
+        left, straddles = tail.rest(packed.size, packed.lines, packed.chunks[-1].last_ms, packed.scanner)
+        self._delete_tails(tail.rows[: len(tail.rows) - len(left.rows) + straddles])
+        if straddles:
+            self._insert_tail(stream.id, left.base, left.pieces[0], left.received_ms[0])
+            left.rows[0] = self._next_tail - 1
+        self._update_stream(stream, left)
+        stream.draft = left
+
+    def _replace_tail(self, packed: Packed) -> None:
+        """Chunks in, the whole tail out, what is left of both as the new tail."""
+        stream, old = packed.task.stream, packed.task.tail
+        self._insert_chunks(packed)
+        self._delete_tails(old.rows)
+        last_ms = packed.chunks[-1].last_ms
+        left = Tail(
+            old.base + packed.size,
+            old.lines_before + packed.lines,
+            old.users_before + packed.users,
+            last_ms,
+            packed.scanner,
+        )
+        for data, received_ms in packed.rest:
+            self._insert_tail(stream.id, left.base + left.size, data, received_ms)
+            left.add(self._next_tail - 1, data, received_ms)
+        self._update_stream(stream, left)
+        stream.draft = left
+
+    def _delete_tails(self, rows: Sequence[int]) -> None:
+        self._connection.executemany("DELETE FROM tails WHERE id = ?", [(row,) for row in rows])
+
+    def _update_stream(self, stream: HotStream, tail: Tail) -> None:
+        self._connection.execute(
+            "UPDATE streams SET packed_bytes = ?, packed_lines = ?, packed_users = ?, packed_ms = ?, scanner = ?, head = ? "
+            "WHERE id = ?",
+            (tail.base, tail.lines_before, tail.users_before, tail.packed_ms,
+             orjson.dumps(tail.packed_scanner.state()).decode(), stream.head, stream.id),
+        )  # fmt: skip
+
+    def _insert_chunks(self, packed: Packed) -> None:
+        segment, stream = packed.segment, packed.task.stream
+        assert segment is not None
+        self._connection.execute(
+            "INSERT INTO segments VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET size = MAX(size, excluded.size)",
+            (segment.id, segment.job, segment.sequence, packed.places[-1].position + packed.places[-1].length),
+        )
+        for chunk, place in zip(packed.chunks, packed.places):
+            column = self._column(stream.id, chunk.size, chunk.invalid, chunk.folding, chunk.bits)
+            self._connection.execute(
+                "INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (stream.id, column, chunk.offset, chunk.size, chunk.lines_before, chunk.lines, chunk.users_before,
+                 chunk.users, chunk.opens_inside, chunk.invalid, chunk.folding, chunk.first_ms, chunk.last_ms,
+                 place.segment, place.position, place.length, chunk.marks),
+            )  # fmt: skip
+
+    def _column(self, stream: int, size: int, invalid: bool, folding: bool, bits: bytes) -> int:
+        filters = self._filters
+        if filters.is_full:
+            row = filters.write_open_group()
+            self._connection.execute(
+                "INSERT OR REPLACE INTO filter_groups VALUES (?, ?, ?, ?)", (filters.open_group, *row)
+            )
+            self._connection.execute("DELETE FROM filter_columns")
+            filters.begin_group()
+        number = filters.place(size, small_below=SMALL_CHUNK_BYTES, full_at=CHUNK_BYTES)
+        row = filters.add(number, stream, invalid=invalid, folding=folding, bits=bits)
+        self._connection.execute("INSERT OR REPLACE INTO filter_columns VALUES (?, ?, ?, ?, ?)", (number, *row))
+        return number
+
+    def _now_ms(self) -> int:
+        return round(self._clock.now() * 1000)
+
+
+def read_filters(
+    connection: sqlite3.Connection,
+) -> tuple[list[tuple[bytes, int, int]], list[tuple[int, int, int, int, bytes]]]:
+    """Full groups and the columns of the open one, as `FilterGroups.load` takes them."""
+    groups = connection.execute("SELECT streams, invalid, folding FROM filter_groups ORDER BY id").fetchall()
+    columns = connection.execute("SELECT id, stream, invalid, folding, bits FROM filter_columns").fetchall()
+    return groups, columns
+
+
+def _tail_bytes(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT COALESCE(SUM(LENGTH(data)), 0) FROM tails").fetchone()[0])
+
+
+def _next_id(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}").fetchone()[0])
+
+
+def _packing_error(exc: Exception) -> LogsvcError:
+    if isinstance(exc, LogsvcError):
+        return exc
+    if isinstance(exc, OSError):
+        return translated(exc)
+    log.error("pack_failed", exc_info=exc)
+    return StoreUnavailable("the store failed inside; nothing of this request was stored")
