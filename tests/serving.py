@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from builders import JOB, TASK, HandClock
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
+from builders import JOB, TASK, HandClock
 from logsvc.app import Service, build_app
 from logsvc.model.stream import ordinary_path
 from logsvc.serve import listen

@@ -7,11 +7,11 @@ from starlette.responses import StreamingResponse
 
 from logsvc.api import schemas
 from logsvc.api.params import parameters, text
-from logsvc.api.services import services
+from logsvc.api.services import API, services
 from logsvc.core.download import zipped
 from logsvc.errors import NotFound
 
-router = APIRouter(tags=["download"])
+router = APIRouter(prefix=API, tags=["download"])
 
 DOWNLOAD = parameters(
     text("stream", "Only these streams; may be repeated. All unless said.", longest=128, many=True),

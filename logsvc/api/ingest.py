@@ -12,12 +12,12 @@ from fastapi import APIRouter, Request
 from logsvc.api import schemas
 from logsvc.api.errors import JSON, error_body
 from logsvc.api.params import flag, integer, parameters, text
-from logsvc.api.services import principal, services
+from logsvc.api.services import API, principal, services
 from logsvc.core.ingest import MAX_GENERATION, checked_chunk, stream_name
 from logsvc.errors import BadBody, BadInput, LogsvcError
 from logsvc.model.chunk import MAX_OFFSET, Appended, Chunk
 
-router = APIRouter(tags=["ingest"])
+router = APIRouter(prefix=API, tags=["ingest"])
 
 MAX_OFFSETS = 10_000
 _LENGTH = struct.Struct("<I")

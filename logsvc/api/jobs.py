@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from logsvc.api import schemas
 from logsvc.api.errors import JSON
 from logsvc.api.params import choice, choices, integer, moment, parameters, read_time, text
-from logsvc.api.services import principal, services
+from logsvc.api.services import API, principal, services
 from logsvc.core.listing import SORTS, JobQuery
 from logsvc.errors import BadInput
 from logsvc.model.job import STATUSES
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(prefix=API, tags=["jobs"])
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Labels = dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], Annotated[str, Field(max_length=1024)]]

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request
 from logsvc.api import schemas
 from logsvc.api.errors import JSON
 from logsvc.api.params import choice, choices, flag, integer, moment, parameters, text
-from logsvc.api.services import services, while_connected
+from logsvc.api.services import API, services, while_connected
 from logsvc.core.search import Scope
 from logsvc.errors import BadInput, BadPattern, TooManyRequests
 from logsvc.model.chunk import MAX_OFFSET
 from logsvc.model.query import LEVELS, SearchQuery
 from logsvc.model.stream import KINDS, check_job, check_task
 
-router = APIRouter(tags=["search"])
+router = APIRouter(prefix=API, tags=["search"])
 
 MAX_PATTERN_CHARACTERS = 4096
 MAX_TEXT_CHARACTERS = 65_536

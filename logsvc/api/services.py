@@ -19,6 +19,7 @@ from logsvc.metrics import Metrics
 from logsvc.ports import Clock, LogStore
 from logsvc.settings import Settings
 
+API = "/api/v1"
 _T = TypeVar("_T")
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from logsvc.api import schemas
 from logsvc.api.errors import JSON, RangeNotSatisfiable, error_response
 from logsvc.api.params import choice, flag, integer, line_start, moment, parameters
-from logsvc.api.services import services
+from logsvc.api.services import API, services
 from logsvc.core import window
 from logsvc.core.clock import rfc3339
 from logsvc.errors import BadInput
@@ -21,7 +21,7 @@ from logsvc.model.chunk import MAX_OFFSET
 from logsvc.model.query import WindowQuery
 from logsvc.model.stream import Stream
 
-router = APIRouter(tags=["streams"])
+router = APIRouter(prefix=API, tags=["streams"])
 
 MAX_LINES = 5000
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import LOG, Served, lines_until, on_loopback
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from serving import LOG, Served, lines_until, on_loopback
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 import zstandard
+
 from builders import JOB, TASK
 from serving import LOG, Served, in_process
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from builders import MARKED, STREAM, HandClock, a_chunk, a_stream, write
 
+from builders import MARKED, STREAM, HandClock, a_chunk, a_stream, write
 from logsvc.core.follow import Follower, Hub, Pace
 from logsvc.errors import NotFound, StoreUnavailable
 from logsvc.model.query import Window, WindowQuery
