@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from logsvc.errors import BadInput, LogsvcError
+from logsvc.errors import BadBody, BadInput, LogsvcError
 
 STATUS = {
     "bad_input": 422,
@@ -91,6 +92,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
+def invalid(found: Sequence[Any]) -> LogsvcError:
+    """What pydantic found wrong, as one error that names each field."""
+    if any(one["type"] == "json_invalid" for one in found):
+        return BadBody(f"The body is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}.")
+    told = []
+    for one in found:
+        where = ".".join(str(part) for part in one["loc"] if part not in ("body", "query", "path"))
+        told.append({"parameter": where or None, "problem": one["msg"].removeprefix("Value error, ")})
+    sentence = "; ".join(": ".join(part for part in (one["parameter"], one["problem"]) if part) for one in told)
+    return BadInput(f"{sentence}.", parameter=told[0]["parameter"], problems=told)
+
+
 class Catch:
     """Outermost: what nobody foresaw becomes a 500 with a request id, logged once."""
 
@@ -141,15 +154,7 @@ def _known(request: Request, exc: Exception) -> Response:
 
 def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
-    told = []
-    for one in exc.errors():
-        where = ".".join(str(part) for part in one["loc"] if part not in ("body", "query", "path"))
-        if one["type"] == "json_invalid":
-            told.append({"parameter": None, "problem": "the body is not JSON"})
-        else:
-            told.append({"parameter": where or None, "problem": one["msg"].removeprefix("Value error, ")})
-    sentence = "; ".join(": ".join(part for part in (one["parameter"], one["problem"]) if part) for one in told)
-    return error_response(BadInput(f"{sentence}.", parameter=told[0]["parameter"], problems=told))
+    return error_response(invalid(exc.errors()))
 
 
 def _http(request: Request, exc: Exception) -> Response:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from logsvc.api import schemas
-from logsvc.api.errors import JSON
+from logsvc.api.errors import JSON, invalid
 from logsvc.api.params import choice, choices, integer, moment, parameters, read_time, text
 from logsvc.api.services import API, principal, services
 from logsvc.core.listing import SORTS, JobQuery
-from logsvc.errors import BadInput
+from logsvc.errors import BadInput, TooLarge
 from logsvc.model.job import STATUSES
 
 router = APIRouter(prefix=API, tags=["jobs"])
@@ -20,6 +20,7 @@ router = APIRouter(prefix=API, tags=["jobs"])
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Labels = dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], Annotated[str, Field(max_length=1024)]]
 MAX_LABELS = 64
+MAX_DESCRIPTION_BYTES = 256 * 1024
 _TIME_SCHEMA: dict[str, Any] = {"type": "string", "format": "date-time"}
 
 
@@ -61,14 +62,31 @@ class JobPut(BaseModel):
         return held
 
 
-@router.put("/jobs/{job}", responses=schemas.answers(schemas.JOB, 400, 409, 413, 422, 507), summary="Describe a job")
-async def put_job(request: Request, job: str, body: JobPut) -> JSON:
+@router.put(
+    "/jobs/{job}",
+    responses=schemas.answers(schemas.JOB, 400, 409, 413, 415, 422, 507),
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": JobPut.model_json_schema()}}}
+    },
+    summary="Describe a job",
+)
+async def put_job(request: Request, job: str) -> JSON:
     """
     Says what is known of a job and makes it where it is new; what is not given stays as it is.
 
     A `status` that ends the job without `ended_at` ends it now. An Ascend job needs `archive_url`.
     """
-    return JSON(await services(request).jobs.put(job, body.given(), owner=principal(request).owner))
+    held = services(request)
+    async with held.bodies.unfolded(request) as body:
+        if len(body) > MAX_DESCRIPTION_BYTES:
+            raise TooLarge(
+                f"A job's description has {MAX_DESCRIPTION_BYTES} bytes at most.", limit_bytes=MAX_DESCRIPTION_BYTES
+            )
+        try:
+            said = JobPut.model_validate_json(body)
+        except ValidationError as exc:
+            raise invalid(exc.errors(include_url=False, include_context=False, include_input=False)) from exc
+    return JSON(await held.jobs.put(job, said.given(), owner=principal(request).owner))
 
 
 LIST = parameters(
