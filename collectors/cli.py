@@ -72,11 +72,15 @@ def watch(given: argparse.Namespace) -> int:
         raise
 
     def on_signal(signum: int, frame: object) -> None:
+        if not stop.is_set():
+            signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS + 1)
         stop.set()
         agent.wake.set()
 
     for caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(caught, on_signal)
+        if signal.getsignal(caught) is not signal.SIG_IGN or caught != signal.SIGHUP:  # nohup
+            signal.signal(caught, on_signal)
+    signal.signal(signal.SIGALRM, _on_alarm)
     try:
         if given.once:
             return _watch_once(agent, stop, given.once_seconds)
@@ -85,7 +89,10 @@ def watch(given: argparse.Namespace) -> int:
         agent.loop(stop)
         _last_round(agent)
         return DONE
+    except _TimeUp:
+        return REFUSED if given.once else DONE
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         agent.close()
 
 
@@ -120,6 +127,14 @@ def run_command(given: argparse.Namespace) -> int:
         drain_seconds=given.drain,
     )
     return run(settings, options, say)
+
+
+class _TimeUp(Exception):
+    """The end was asked for, and a request still waits for its answer."""
+
+
+def _on_alarm(signum: int, frame: object) -> None:
+    raise _TimeUp
 
 
 def _watch_once(agent: Agent, stop: threading.Event, patience_seconds: float) -> int:

@@ -275,6 +275,8 @@ class Client:
             raise Unavailable(
                 f"{self.server} redirects to {headers.get('Location', '?')}; none is followed, name that server"
             )
+        if status == 413 and not isinstance(answer, dict):  # something in between has a limit of its own
+            raise Refused(413, "too_large", f"{self.server} or a proxy before it takes no body of this size (413)", {})
         if status == 429 or status >= 500 or not isinstance(answer, dict) or "error" not in answer:
             told = answer["error"].get("message", "") if isinstance(answer, dict) and "error" in answer else ""
             raise Unavailable(f"{self.server}: {told or f'HTTP {status}'}", retry_after_seconds=retry_after)

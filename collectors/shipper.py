@@ -64,8 +64,13 @@ class Shipper:
         try:
             answers = self.client.offsets(places)
         except Refused as exc:
+            if exc.code in LATER:
+                raise Unavailable(f"{self.client.server}: {exc}") from exc
             if len(families) == 1:
-                self._give_up(families[0], exc)
+                if exc.code == "expired":
+                    self._drop_job(families[0].place.job)
+                else:
+                    self._give_up(families[0], exc)
                 return
             half = len(families) // 2  # one of them is the cause
             self._ask_for(families[:half], now)
@@ -105,11 +110,12 @@ class Shipper:
         try:
             results = self.client.batch([frame for _, _, frame in frames])
         except Refused as exc:
-            # The whole batch was refused: for its size, or for a token or body that no frame is to blame for.
-            if exc.code == "expired" and len({family.place.job for family, _, _ in frames}) == 1:
+            if len(frames) > 1 and exc.status != 413 and exc.code not in LATER:
+                half = len(frames) // 2  # one of them is the cause
+                self._send_batch(frames[:half], now)
+                self._send_batch(frames[half:], now)
+            else:
                 self._settle(*frames[0], exc, now)
-                return
-            self._shrink(exc)
             return
         later: Optional[Unavailable] = None
         for (family, member, frame), result in zip(frames, results):
@@ -200,8 +206,7 @@ class Shipper:
         elif code == "content_conflict":
             self.tailer.conflict(family, member)
         elif code == "expired":
-            self.say(f"job {family.place.job} has expired at {self.client.server}: its files are sent no more")
-            self.tailer.drop_job(family.place.job)
+            self._drop_job(family.place.job)
         elif code in LATER:
             seconds = refused.detail.get("retry_after_seconds")
             raise Unavailable(
@@ -222,6 +227,10 @@ class Shipper:
         if self._body_bytes <= LEAST_BODY_BYTES:
             raise Unavailable(f"{self.client.server}: {refused}, at {self._body_bytes} bytes")
         self._body_bytes = max(LEAST_BODY_BYTES, self._body_bytes // 2)
+
+    def _drop_job(self, job: str) -> None:
+        self.say(f"job {job} has expired at {self.client.server}: its files are sent no more")
+        self.tailer.drop_job(job)
 
     def _give_up(self, family: Family, refused: Refused) -> None:
         names = ", ".join(member.file.name for member in family.members)

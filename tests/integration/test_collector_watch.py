@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -303,6 +304,41 @@ def test_a_batch_too_large_is_split(oracle: Oracle, start: Start, tmp_path: Path
     start()
     for name, data in contents.items():
         oracle.wait(holds(oracle, f"{OTHER}/{name}", data))
+
+
+def test_a_proxy_with_a_limit_of_its_own(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+    struck = 0
+
+    def fault(method: str, path: str) -> tuple[int, dict[str, str], bytes] | None:
+        nonlocal struck
+        struck += path.endswith("/chunks")
+        return (413, {}, b"<html>too large</html>") if struck < 4 and path.endswith("/chunks") else None
+
+    oracle.fault = fault
+    data = random.Random(5).randbytes(5_000_000)
+    (tmp_path / "logs/big.log").write_bytes(data)
+    start()
+    oracle.wait(holds(oracle, f"{OTHER}/big.log", data))
+    assert struck >= 4
+
+
+def test_a_stop_does_not_wait_for_a_service_that_hangs(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+    release = threading.Event()
+    hangs = threading.Event()
+
+    def fault(method: str, path: str) -> None:
+        hangs.set()
+        release.wait(60)
+
+    oracle.fault = fault
+    (tmp_path / "logs/a.log").write_bytes(b"one\n")
+    process = start()
+    try:
+        assert hangs.wait(20)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        release.set()
 
 
 def test_an_expired_job_is_left_alone_and_others_go_on(oracle: Oracle, start: Start, tmp_path: Path) -> None:
