@@ -108,7 +108,9 @@ class LogStore(Protocol):
         """Search one stream; raises NotFound, BadPattern. Stops soon when cancelled."""
         ...
 
-    async def search(self, stream_ids: Sequence[str], query: SearchQuery, after: tuple[str, int] | None = None) -> SearchPage:
+    async def search(
+        self, stream_ids: Sequence[str], query: SearchQuery, after: tuple[str, int] | None = None
+    ) -> SearchPage:
         """
         Search streams in the order given, each by line; `after` is where the last page ended.
 

@@ -11,14 +11,8 @@ from builders import HandClock
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Appended, Chunk
 from logsvc.ports import LogStore
+from logsvc.stores.embedded.store import EmbeddedStore
 from logsvc.stores.memory import MemoryStore
-
-try:
-    from logsvc.stores.embedded.store import EmbeddedStore
-except ModuleNotFoundError as missing:
-    if missing.name != "logsvc.stores.embedded.store":
-        raise
-    EmbeddedStore = object
 
 
 class PackedStore(EmbeddedStore):
@@ -31,7 +25,7 @@ class PackedStore(EmbeddedStore):
         return results
 
 
-STORES = ("memory", "embedded", "packed") if EmbeddedStore is not object else ("memory",)
+STORES = ("memory", "embedded", "packed")
 
 
 def a_store(kind: str, folder: Path, clock: HandClock) -> LogStore:

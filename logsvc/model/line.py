@@ -18,22 +18,29 @@ LEVEL_BYTES = 1024  # a level stands near a line's start; an error told of farth
 
 # The leftmost of these decides: "[WARNING] ... after error: 5" is a warning. Forms seen in CANN and
 # MindSpore ([ERROR] HCCL(...), E1123 20:49:37), Python's logging, tracebacks and warnings, logfmt.
-_LEVEL = re.compile(
+_START = re.compile(
     rb"""
     (?P<error>
-        \b(?:ERROR|CRITICAL|FATAL)\b
-      | \A\s*Traceback[ ]\(most[ ]recent[ ]call[ ]last\)
-      | \A(?:[A-Za-z_][\w.]*)?(?:Error|Exception)\b(?=:|\s*\Z)
-      | \b(?:error|fatal|Error|Fatal):
-      | \blevel"?[ ]?[=:][ ]?"?(?:error|fatal|critical)\b
-      | \A[EF][0-9]{4,8}[ ]
+        \s*Traceback[ ]\(most[ ]recent[ ]call[ ]last\)
+      | (?:[A-Za-z_][\w.]*)?(?:Error|Exception)\b(?=:|\s*\Z)
+      | [EF][0-9]{4,8}[ ]
+    )
+  | (?P<warning> W[0-9]{4,8}[ ] )
+    """,
+    re.VERBOSE,
+)
+# Word boundaries are looked for behind the words: with one in front, the engine tries every byte.
+_WORD = re.compile(
+    rb"""
+    (?P<error>
+        ERROR(?<!\wERROR)\b | CRITICAL(?<!\wCRITICAL)\b | FATAL(?<!\wFATAL)\b
+      | [eE]rror:(?<!\w[eE]rror:) | [fF]atal:(?<!\w[fF]atal:)
+      | level(?<!\wlevel)"?[ ]?[=:][ ]?"?(?:error|fatal|critical)\b
     )
   | (?P<warning>
-        \bWARN(?:ING)?\b
-      | \b(?:warning|Warning):
-      | \b[A-Za-z]+Warning:
-      | \blevel"?[ ]?[=:][ ]?"?warn(?:ing)?\b
-      | \AW[0-9]{4,8}[ ]
+        WARN(?<!\wWARN)(?:ING)?\b
+      | Warning: | warning:(?<!\wwarning:)
+      | level(?<!\wlevel)"?[ ]?[=:][ ]?"?warn(?:ing)?\b
     )
     """,
     re.VERBOSE,
@@ -42,6 +49,7 @@ _LEVEL = re.compile(
 # (GLOG_START and a digit) has no level: lets a store look at few lines closely.
 LEVEL_WORDS = (b"error", b"critical", b"fatal", b"traceback", b"exception", b"warn")
 GLOG_START = b"EFW"
+_LONGEST_LEAD = len('level" : "')  # of a form, before its word
 
 
 def line_text(raw: bytes) -> str:
@@ -51,13 +59,19 @@ def line_text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def level_of(raw: bytes) -> Optional[str]:
-    """ "error", "warning" or None, from the first 1,024 bytes of a line."""
+def level_of(raw: bytes, word_at: int = 0) -> Optional[str]:
+    """
+    "error", "warning" or None, from the first 1,024 bytes of a line.
+
+    Args:
+        word_at: no level word (LEVEL_WORDS) begins before this place; for those who know.
+    """
     if raw.startswith(b"[ERROR]"):
         return "error"
     if raw.startswith(b"[WARNING]"):
         return "warning"
-    found = _LEVEL.search(raw[:LEVEL_BYTES].rstrip(b"\r\n"))
+    raw = raw[:LEVEL_BYTES]
+    found = _START.match(raw) or _WORD.search(raw, max(0, word_at - _LONGEST_LEAD))
     return found.lastgroup if found else None
 
 

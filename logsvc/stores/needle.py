@@ -80,7 +80,8 @@ class Needle:
         return found if text.isascii() else _in_code_points(encoded, found)
 
     def _literal_spans(self, encoded: bytes) -> list[list[int]]:
-        needle, spans = self.literal or b"", []
+        needle = self.literal or b""
+        spans: list[list[int]] = []
         start = encoded.find(needle)
         while start >= 0 and len(spans) < MAX_SPANS:
             spans.append([start, start + len(needle)])

@@ -102,10 +102,10 @@ async def test_spans_over_the_whole_text_of_a_cut_line(log_store: LogStore) -> N
 
 async def test_spans_are_bounded(log_store: LogStore) -> None:
     """A letter that stands in a line a million times is marked ten thousand times; answers end early."""
-    stream_id = await write(log_store, (b"a" * 1_000_000 + b"\n") * 2, (b"a" * 10_000 + b"\n") * 98)
+    stream_id = await write(log_store, b"a" * 1_000_000 + b"\n", (b"a" * 10_000 + b"\n") * 59)
     for text, limits in (("a", {}), ("A", {"ignore_case": True}), ("a", {"regex": True})):
         found = await find(log_store, stream_id, text, **limits)
-        assert found.total == 100 and 30 < len(found.matches) < 80
+        assert found.total == 60 and 30 < len(found.matches) < 60
         assert found.next == len(found.matches)
         assert {len(match["spans"]) for match in found.matches} == {10_000}
         assert found.matches[0]["spans"][-1] == [9_999, 10_000]

@@ -54,7 +54,7 @@ window.WebSocket = class extends Native {
 document.addEventListener('securitypolicyviolation', (event) => window.violations.push(event.blockedURI))
 """
 ROWS = """
-const view = document.querySelector('.pane-view').getBoundingClientRect()
+const view = document.querySelector('.pane-view')?.getBoundingClientRect()
 return [...document.querySelectorAll('.pane-rows > .row')]
   .filter((row) => { const box = row.getBoundingClientRect(); return box.bottom > view.top + 1 && box.top < view.bottom - 1 })
   .map((row) => ({
@@ -163,7 +163,14 @@ class Page:
 
     def until_row(self, n: int, class_: str) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
-            return next((row for row in self.rows() if row["n"] == n and {class_, "is-loading"} & set(row["classes"]) == {class_}), None)
+            return next(
+                (
+                    row
+                    for row in self.rows()
+                    if row["n"] == n and {class_, "is-loading"} & set(row["classes"]) == {class_}
+                ),
+                None,
+            )
 
         return dict(self.until(found, f"line {n} never was {class_}"))
 

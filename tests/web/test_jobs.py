@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 def test_jobs_are_listed_filtered_and_opened(service: Service, page: Page) -> None:
     service.append("list-a", "hello\n")
-    service.describe("list-a", name="resnet50 " + "very " * 60 + "long", owner="zhang", status="running")
+    service.describe("list-a", name="resnet50 " + "very " * 40 + "long", owner="zhang", status="running")
     service.describe("list-b", name="bert 预训练", status="failed")
     page.open()
     page.see("bert 预训练")
@@ -127,6 +127,7 @@ def test_lost_network_is_said_and_the_page_stays(service: Service, page: Page) -
 
 def test_phone_width_is_usable(service: Service, page: Page) -> None:
     service.append("phone", "hello\n")
+    page.run("localStorage.clear()")
     size = {"width": 390, "height": 780, "deviceScaleFactor": 1, "mobile": True}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:

@@ -202,6 +202,12 @@ def test_long_lines_are_cut_with_a_way_to_the_rest(service: Service, page: Page)
     page.see("END", ".rest")
 
 
+def test_cut_progress_shows_its_last_state(service: Service, page: Page) -> None:
+    service.append("spin", "Loading " + "".join(f"\r{n:6d} of 20000" for n in range(1, 20_001)) + "\n")
+    page.open("spin")
+    page.until_last(" 20000 of 20000")
+
+
 def test_copied_lines_come_without_numbers(service: Service, page: Page) -> None:
     service.append("copy", "first\n\nthird\n")
     page.open("copy")

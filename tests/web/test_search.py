@@ -60,8 +60,10 @@ def test_pattern_is_marked_where_the_service_says(page: Page, haystack: str) -> 
     page.search(r"[nN]ee\w+|\bstep 77[0-9] ")
     page.see_count("1 of 12")
     page.until(
-        lambda: {row["n"]: row["marks"] for row in page.rows() if 776 <= row["n"] <= 778}
-        == {776: ["step 776 "], 777: ["Needle", "needle"], 778: ["step 778 "]},
+        lambda: (
+            {row["n"]: row["marks"] for row in page.rows() if 776 <= row["n"] <= 778}
+            == {776: ["step 776 "], 777: ["Needle", "needle"], 778: ["step 778 "]}
+        ),
         "not marked",
     )
 

@@ -108,17 +108,19 @@ class LineScanner:
     ) -> None:
         """Levels of all lines but the first, which may have begun before `data`."""
         begin = int(ends[0]) + 1
-        hits = [place for word in LEVEL_WORDS for place in _one_a_line(folded, word, begin)]
-        lines = np.searchsorted(ends, np.array(hits, np.int64)) if hits else np.empty(0, np.int64)
-        if len(ends) > 1:
-            starts = ends[:-1] + 1
-            glog = np.flatnonzero(np.isin(octets[starts], _GLOG_STARTS)) + 1
-            lines = np.concatenate((lines, glog))
-        for index in np.unique(lines).tolist():
-            if index < len(ends):
-                start = int(ends[index - 1]) + 1
-                end = min(int(ends[index]), start + LEVEL_BYTES)
-                _add_level(level_of(data[start:end]), first + index, marks)
+        words = [place for word in LEVEL_WORDS for place in _one_a_line(folded, word, begin)]
+        starts = ends[:-1] + 1
+        glog = starts[np.isin(octets[starts], _GLOG_STARTS)]
+        places = np.concatenate((np.array(words, np.int64), glog))
+        places.sort()
+        lines, firsts = np.unique(np.searchsorted(ends, places), return_index=True)
+        for index, place in zip(lines.tolist(), places[firsts].tolist()):
+            if index == len(ends):
+                break
+            start = int(ends[index - 1]) + 1
+            if place - start < LEVEL_BYTES:
+                line = data[start : min(int(ends[index]), start + LEVEL_BYTES)]
+                _add_level(level_of(line, place - start), first + index, marks)
 
     def _find_system(self, data: bytes, folded: bytes, ends: np.ndarray, first: int, marks: LineMarks) -> None:
         rule, count = self.rule, len(ends)

@@ -9,6 +9,8 @@ import { LineWindow } from './line-window.js'
 import { Model, wasAborted } from './model.js'
 
 const TAIL_LINES = 200
+const LINE_END_BYTES = 16 * 1024 // of a cut progress line: enough for its last states
+const MOST_LINE_ENDS = 200
 
 /**
  * Fires `change` when anything to be shown changes, and `place` (with `detail.row`) when the rows
@@ -28,6 +30,7 @@ export class Log extends Model {
     this.window = null
     this.socket = null
     this.opening = new AbortController()
+    this.lineEnds = new Map()
   }
 
   /** Lines shown, the unfinished last one included. */
@@ -53,6 +56,7 @@ export class Log extends Model {
     this.socket?.close()
     this.socket = null
     this.partial = null
+    this.lineEnds.clear()
     try {
       this.#take(await this.http.lines(this.stream.id, { from: -TAIL_LINES, limit: TAIL_LINES, lines: this.lines }, { signal }))
       Object.assign(this, { ready: true, error: null })
@@ -88,6 +92,13 @@ export class Log extends Model {
     this.window?.need(first, end, this.count)
   }
 
+  /** The end of a cut progress line, for its last state; "" until it is there, and for other lines. */
+  endOf(line) {
+    if (!line.cut || line.partial || !/[\r\b]/.test(line.text)) return ''
+    if (!this.lineEnds.has(line.n)) this.#fetchEnd(line)
+    return this.lineEnds.get(line.n) ?? ''
+  }
+
   rowOf(line) {
     if (this.lines === 'all') return line.n - 1
     return line.u == null ? -1 : line.u - 1
@@ -121,6 +132,19 @@ export class Log extends Model {
   async #fetchRows(row, limit, signal) {
     const from = this.lines === 'user' ? { user_from: row + 1 } : { from: row + 1 }
     return this.#take(await this.http.lines(this.stream.id, { ...from, limit, lines: this.lines }, { signal }))
+  }
+
+  async #fetchEnd(line) {
+    if (this.lineEnds.size >= MOST_LINE_ENDS) this.lineEnds.clear()
+    this.lineEnds.set(line.n, '')
+    const stop = line.offset + line.size_bytes
+    try {
+      const end = await this.http.rawText(this.stream.id, stop - LINE_END_BYTES, stop, { signal: this.opening.signal })
+      this.lineEnds.set(line.n, end.replace(/^\ufffd+/, '')) // the range may begin within a character
+      this.changed()
+    } catch (error) {
+      if (!wasAborted(error)) this.lineEnds.delete(line.n)
+    }
   }
 
   /** Keeps what an answer says of the whole log; its lines go into the window. */

@@ -9,7 +9,7 @@ const DEFAULTS = Object.freeze({
   userLines: false,
   wrap: false,
   times: false,
-  treeHidden: false,
+  treeHidden: matchMedia('(max-width: 760px)').matches, // on a phone the log needs the room
 })
 
 export class Settings extends Model {

@@ -2,7 +2,7 @@
 
 import { Backoff } from '../helpers/timing.js'
 
-const QUIET_MS = 3000 // a connection that held this long was a good one
+const QUIET_MS = 3000 // a connection that held this long was a good one, and so was one that brought lines
 
 /**
  * Follows one stream; reconnects by itself from the line after the last one received.
@@ -57,7 +57,10 @@ export class FollowSocket extends EventTarget {
     socket.onmessage = ({ data }) => {
       if (socket !== this.socket) return
       const frame = JSON.parse(data)
-      if (frame.through !== undefined) this.next = Math.max(this.next, frame.through + 1)
+      if (frame.through >= this.next) {
+        this.next = frame.through + 1
+        this.backoff.reset()
+      }
       if (frame.sealed && frame.next_stream) this.finished = true
       if (frame.gap) this.next = Math.max(this.next, frame.gap.first_line + frame.gap.count)
       this.dispatchEvent(new MessageEvent('frame', { data: frame }))

@@ -280,6 +280,7 @@ export class LogPane {
       href: n === null ? '' : this.hrefOf(n),
       selected: n !== null && n === this.selected,
       current: n !== null && n === this.search.current?.n,
+      end: line?.cut ? this.log.endOf(line) : '',
       raw: n !== null && this.rawLines.has(n),
       times: this.times,
       words: this.words,

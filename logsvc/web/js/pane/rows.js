@@ -23,11 +23,11 @@ export function createRow() {
  * @param {HTMLElement} row
  * @param {object} shown
  *   line (null: not loaded yet), spans, number (of the line, or null), href (link to the line),
- *   selected, current, raw, times, words: {showRaw, showFolded, hiddenHit, moreBytes(count)}
+ *   end (of a cut progress line, for its last state), selected, current, raw, times, words: {showRaw, showFolded, hiddenHit, moreBytes(count)}
  */
 export function fillRow(row, shown) {
   if (row.drawn && Object.keys(shown).every((name) => row.drawn[name] === shown[name])) return
-  const { line, spans, selected, current, raw } = shown
+  const { line, spans, end, selected, current, raw } = shown
   row.drawn = shown
   row.className = rowClasses(line, selected, current)
   fillGutter(row.parts, shown)
@@ -37,7 +37,7 @@ export function fillRow(row, shown) {
     row.parts.text.replaceChildren()
     return
   }
-  const folded = foldLine(line.text, spans, { raw })
+  const folded = foldLine(raw ? line.text : line.text + end, spans, { raw })
   row.parts.text.replaceChildren(...folded.pieces.map(pieceNode))
   row.parts.extra = extras(line, folded, shown)
   if (row.parts.extra) row.append(row.parts.extra)

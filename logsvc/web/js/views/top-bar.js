@@ -18,7 +18,7 @@ export function TopBar({ address, settings, jobName, onHelp }) {
       <select class="select select-quiet" aria-label=${t('app.language')} value=${currentLanguage()} onChange=${(event) => settings.set('language', event.target.value)}>
         ${Object.entries(LANGUAGES).map(([tag, { name }]) => html`<option value=${tag} lang=${tag} key=${tag}>${name}</option>`)}
       </select>
-      <select class="select select-quiet" aria-label=${t('app.theme')} title=${t('app.theme')} value=${settings.get('theme')} onChange=${(event) => settings.set('theme', event.target.value)}>
+      <select class="select select-quiet top-theme" aria-label=${t('app.theme')} title=${t('app.theme')} value=${settings.get('theme')} onChange=${(event) => settings.set('theme', event.target.value)}>
         <option value="">${t('app.theme.system')}</option>
         <option value="light">${t('app.theme.light')}</option>
         <option value="dark">${t('app.theme.dark')}</option>
