@@ -231,8 +231,8 @@ class MemoryStore:
         if fresh:
             held.data += fresh
             held.arrivals.append((len(held.data), _milliseconds(self._clock.now())))
+            held.last_chunk_at = self._clock.now()
         held.final = chunk.final
-        held.last_chunk_at = self._clock.now()
         return Appended(held.id, len(held.data))
 
     def _created(self, chunk: Chunk, parts: PathParts) -> _Stream:
