@@ -56,7 +56,10 @@ document.addEventListener('securitypolicyviolation', (event) => window.violation
 ROWS = """
 const view = document.querySelector('.pane-view')?.getBoundingClientRect()
 return [...document.querySelectorAll('.pane-rows > .row')]
-  .filter((row) => { const box = row.getBoundingClientRect(); return box.bottom > view.top + 1 && box.top < view.bottom - 1 })
+  .filter((row) => {
+    const box = row.getBoundingClientRect()
+    return box.bottom > view.top + 1 && box.top < view.bottom - 1
+  })
   .map((row) => ({
     n: Number(row.querySelector('.row-number').textContent),
     text: row.querySelector('.row-text').textContent,
@@ -132,9 +135,11 @@ class Page:
         def clicked() -> bool:
             found = self.all(selector)
             try:
-                return bool(found) and found[0].click() is None
+                for element in found[:1]:
+                    element.click()
             except (StaleElementReferenceException, ElementClickInterceptedException):
                 return False
+            return bool(found)
 
         self.until(clicked, f"there was no {selector} to click")
 
@@ -210,7 +215,7 @@ def fresh_service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[webdriver.Chrome]:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = next(filter(None, map(shutil.which, BROWSERS)), "")
     driver = shutil.which("chromedriver")
     if not found or not driver:
         words = "needs Chromium and its driver (Debian: chromium, chromium-driver)"
@@ -250,13 +255,15 @@ def a_service(folder: Path) -> Iterator[Service]:
     folder.mkdir(parents=True, exist_ok=True)
     store = "embedded" if find_spec("logsvc.stores.embedded.store") else "memory"
     command = [sys.executable, "-m", "logsvc", "serve", "--store", store, "--port", str(a_free_port())]
-    with (folder / "service.log").open("w+") as out:
-        process = subprocess.Popen([*command, "--data-dir", str(folder / "data")], stdout=out, stderr=out, text=True)
+    with (folder / "service.log").open("w") as errors:
+        process = subprocess.Popen(
+            [*command, "--data-dir", str(folder / "data")], stdout=subprocess.PIPE, stderr=errors, text=True
+        )
         try:
-            yield Service(*_until_ready(process, folder / "service.log"))
+            yield Service(*until_ready(process, folder / "service.log"))
         finally:
             process.terminate()
-            process.wait(START_SECONDS)
+            process.communicate(timeout=START_SECONDS)
 
 
 def a_free_port() -> int:
@@ -265,12 +272,10 @@ def a_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _until_ready(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
+def until_ready(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
     """URL and token out of the line that `serve` prints."""
-
-    def printed(_: object) -> re.Match[str] | None:
-        assert process.poll() is None, f"the service ended: {log.read_text()}"
-        return re.search(r"viewer: (http://\S+)/\?token=(\S+)", log.read_text())
-
-    found = WebDriverWait(None, START_SECONDS, poll_frequency=0.05).until(printed)  # type: ignore[type-var]
-    return found[1], found[2]
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.match(r"viewer: (http://\S+)/\?token=(\S+)", line):
+            return found[1], found[2]
+    pytest.fail(f"the service ended: {log.read_text()}")

@@ -13,7 +13,7 @@ export function App({ address, settings, session, jobs, reader }) {
   const [help, setHelp] = useState(false)
   useEffect(() => {
     const pressed = (event) => {
-      const typing = event.target.closest('input[type="text"], input[type="search"], input[type="password"], textarea, select')
+      const typing = event.target instanceof Element && event.target.closest('input[type="text"], input[type="search"], input[type="password"], textarea, select')
       if (event.key === '?' && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) setHelp((open) => !open)
     }
     document.addEventListener('keydown', pressed)

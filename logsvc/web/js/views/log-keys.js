@@ -46,6 +46,7 @@ export function listenKeys({ pane, log, search, searchInput, jumpInput, actions 
 
 /** Whether the focused element has a use of its own for the key. */
 function keepsKey({ target, key }) {
+  if (!(target instanceof Element)) return false
   if (target.closest('input[type="text"], input[type="search"], input[type="password"], textarea, select')) return true
   return key === ' ' && Boolean(target.closest('button, a, input, label'))
 }
