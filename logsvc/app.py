@@ -203,10 +203,6 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
 
 
 def _chosen_store(settings: Settings, clock: Clock) -> Store:
-    if settings.store == "memory":
-        from logsvc.stores.memory import MemoryStore
-
-        return MemoryStore(clock)
     from logsvc.stores.embedded.store import EmbeddedStore
 
     return EmbeddedStore(settings.data_dir, clock=clock)

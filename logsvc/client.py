@@ -13,7 +13,7 @@ import httpx2
 import orjson
 
 from logsvc.core.auth import TOKEN_FILE
-from logsvc.errors import LogsvcError, NotFound, StoreUnavailable, Unauthorized
+from logsvc.errors import BadInput, LogsvcError, NotFound, StoreUnavailable, Unauthorized
 from logsvc.settings import default_data_dir
 
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)  # a search may take its time
@@ -133,5 +133,5 @@ def _token(data_dir: Path | None) -> str | None:
         return file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         if named:
-            raise Unauthorized(f"The token file {named} cannot be read: {exc}.") from exc
+            raise BadInput(f"The token file {named} cannot be read: {exc}.") from exc
         return None

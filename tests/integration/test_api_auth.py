@@ -49,7 +49,6 @@ def code(response: httpx2.Response) -> str:
         "/docs",
         "/metrics",
         "/none",
-        "//healthz",
         "/static",
     ],
 )

@@ -17,8 +17,6 @@ import pytest
 from builders import JOB
 from serving import LOG
 
-STORE = "embedded"
-
 
 class Running:
     """A service in its own process."""
@@ -33,8 +31,6 @@ class Running:
                 "serve",
                 "--port",
                 "0",
-                "--store",
-                STORE,
                 "--data-dir",
                 str(folder),
                 *more,
@@ -82,7 +78,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def refused(folder: Path, *more: str, **environment: str) -> str:
     """The sentence of a service that does not start."""
-    found = command("serve", "--store", STORE, "--data-dir", str(folder), *more, **environment)
+    found = command("serve", "--data-dir", str(folder), *more, **environment)
     assert found.returncode == 2, found
     assert found.stdout == ""
     assert "Traceback" not in found.stderr
@@ -115,7 +111,6 @@ def test_a_taken_port(running: Running, tmp_path: Path) -> None:
     assert f"Port {port}" in refused(tmp_path / "other", "--port", port)
 
 
-@pytest.mark.skipif(STORE == "memory", reason="keeps nothing in the folder")
 def test_a_second_service_on_the_same_folder(running: Running) -> None:
     assert str(running.folder) in refused(running.folder, "--port", "0")
 
