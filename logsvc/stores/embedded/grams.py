@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +33,25 @@ _BLOCK = 128 * 1024  # grams hashed at a time: scratch stays in the cache
 _scratch = threading.local()
 
 
-def column_of(folded: bytes) -> bytes:
-    """Filter of one chunk from its folded bytes: 2^17 bits."""
+def column_of(folded: bytes, words: Sequence[bytes] = ()) -> tuple[bytes, np.ndarray]:
+    """
+    Filter of one chunk from its folded bytes.
+
+    Args:
+        words: of four bytes or more, folded; what else is to be found on the way.
+
+    Returns: 2^17 bits, and all places where one of the words begins, ascending (perhaps some where
+    only its first eight bytes do, or its first four for a word of less than eight).
+    """
     column = np.zeros(VALUES, np.uint8)
     octets = np.frombuffer(folded, np.uint8)
     if not hasattr(_scratch, "hashes"):
         _scratch.hashes = np.empty(_BLOCK, np.uint32)
         _scratch.index = np.empty(_BLOCK, np.intp)
+        _scratch.hits = np.empty(_BLOCK, np.bool_)
+    wanted = np.zeros(VALUES, np.bool_)
+    wanted[[int(gram_hashes(word[:4])[0]) for word in words]] = True
+    found = []
     for phase in range(min(4, len(octets))):
         grams = octets[phase : phase + (len(octets) - phase) // 4 * 4].view("<u4")
         for start in range(0, len(grams), _BLOCK):
@@ -48,7 +61,23 @@ def column_of(folded: bytes) -> bytes:
             np.right_shift(hashes, _SHIFT, out=hashes)
             index[:] = hashes
             column[index] = 1
-    return np.packbits(column).tobytes()
+            if words:
+                hits = np.take(wanted, index, out=_scratch.hits[: len(block)], mode="clip")
+                found.append(np.flatnonzero(hits) * 4 + (start * 4 + phase))
+    if not found:
+        return np.packbits(column).tobytes(), np.empty(0, np.int64)
+    places = np.sort(np.concatenate(found))
+    return np.packbits(column).tobytes(), places[_begins(octets, places, words)]
+
+
+def _begins(octets: np.ndarray, places: np.ndarray, words: Sequence[bytes]) -> np.ndarray:
+    """Whether one of the words begins at each of the places, as far as eight bytes tell."""
+    near = octets[np.minimum(places[:, None] + np.arange(8), len(octets) - 1)].view("<u8")[:, 0]
+    eights = [int.from_bytes(word[:8], "little") for word in words if len(word) >= 8]
+    fours = [int.from_bytes(word[:4], "little") for word in words if len(word) < 8]
+    return np.isin(near, np.array(eights, np.uint64)) | np.isin(
+        near & np.uint64(0xFFFFFFFF), np.array(fours, np.uint64)
+    )
 
 
 def gram_hashes(needle: bytes) -> np.ndarray:

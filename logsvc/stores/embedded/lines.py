@@ -79,19 +79,25 @@ class LineScanner:
             scanner.rule = SystemRule.from_state(state[1:])
         return scanner
 
-    def scan(self, data: bytes, base: int, marks: LineMarks) -> None:
-        """Add the lines that end in `data`, which lies `base` bytes into the run of `marks`."""
+    def scan(self, data: bytes, base: int, marks: LineMarks, words: np.ndarray | None = None) -> None:
+        """
+        Add the lines that end in `data`, which lies `base` bytes into the run of `marks`.
+
+        Args:
+            words: where `data` may hold a mark or a level word (ascending; more does no harm), for
+                those who have found them already.
+        """
         octets = np.frombuffer(data, np.uint8)
         ends = np.flatnonzero(octets == 10)
         if not len(ends):
             self._push(data)
             return
+        if words is None:
+            words = find_words(data.lower())
         first = len(marks.ends)
         marks.ends.frombytes((ends + base).astype(np.uint32).tobytes())
-        folded = data.lower()
-        self._first_level(data[: int(ends[0])], first, marks)
-        self._find_levels(data, folded, octets, ends, first, marks)
-        self._find_system(data, folded, ends, first, marks)
+        self._find_levels(data, octets, ends, words, first, marks)
+        self._find_system(data, octets, ends, words, first, marks)
         self.open_head = b""
         self._push(data[int(ends[-1]) + 1 :])
 
@@ -100,32 +106,33 @@ class LineScanner:
         if len(self.open_head) < LEVEL_BYTES:
             self.open_head = (self.open_head + piece[:LEVEL_BYTES])[:LEVEL_BYTES]
 
-    def _first_level(self, piece: bytes, index: int, marks: LineMarks) -> None:
-        _add_level(level_of(self.open_head + piece[:LEVEL_BYTES]), index, marks)
-
     def _find_levels(
-        self, data: bytes, folded: bytes, octets: np.ndarray, ends: np.ndarray, first: int, marks: LineMarks
+        self, data: bytes, octets: np.ndarray, ends: np.ndarray, words: np.ndarray, first: int, marks: LineMarks
     ) -> None:
-        """Levels of all lines but the first, which may have begun before `data`."""
-        begin = int(ends[0]) + 1
-        words = [place for word in LEVEL_WORDS for place in _one_a_line(folded, word, begin)]
+        # The first line may have begun before `data`.
+        _add_level(level_of(self.open_head + data[: min(int(ends[0]), LEVEL_BYTES)]), first, marks)
         starts = ends[:-1] + 1
         glog = starts[np.isin(octets[starts], _GLOG_STARTS)]
-        places = np.concatenate((np.array(words, np.int64), glog))
-        places.sort()
+        glog = glog[octets[glog + 1] - np.uint8(48) < 10]  # a digit follows
+        words = words[~np.isin(octets[words], _MARK_OCTETS)]
+        places = np.sort(np.concatenate((words, glog)))
         lines, firsts = np.unique(np.searchsorted(ends, places), return_index=True)
-        for index, place in zip(lines.tolist(), places[firsts].tolist()):
+        for index, place in zip(lines.tolist(), places[firsts].tolist(), strict=True):
             if index == len(ends):
                 break
-            start = int(ends[index - 1]) + 1
-            if place - start < LEVEL_BYTES:
-                line = data[start : min(int(ends[index]), start + LEVEL_BYTES)]
-                _add_level(level_of(line, place - start), first + index, marks)
+            if index:
+                start = int(ends[index - 1]) + 1
+                if place - start < LEVEL_BYTES:
+                    line = data[start : min(int(ends[index]), start + LEVEL_BYTES)]
+                    _add_level(level_of(line, place - start), first + index, marks)
 
-    def _find_system(self, data: bytes, folded: bytes, ends: np.ndarray, first: int, marks: LineMarks) -> None:
+    def _find_system(
+        self, data: bytes, octets: np.ndarray, ends: np.ndarray, words: np.ndarray, first: int, marks: LineMarks
+    ) -> None:
         rule, count = self.rule, len(ends)
-        hits = [place for mark in MARKS for place in _one_a_line(folded, mark, 0)]
-        marked = np.unique(np.searchsorted(ends, np.array(hits, np.int64))).tolist() if hits else []
+        words = words[np.isin(octets[words], _MARK_OCTETS)]
+        places = [place for place in words.tolist() if _is_mark(data, place)]
+        marked = np.unique(np.searchsorted(ends, np.array(places, np.int64))).tolist() if places else []
         at = 0  # the next line to judge
         next_marked = 0
         while at < count:
@@ -144,6 +151,19 @@ class LineScanner:
             if data[start:end].rstrip(b" \r").endswith(BODY_ANNOUNCED):
                 rule.feed(data[start:end])
             at += 1
+
+
+WORDS = (*MARKS, *LEVEL_WORDS)
+_MARK_OCTETS = np.frombuffer(b"".join(mark[:1] + mark[:1].upper() for mark in MARKS), np.uint8)
+
+
+def find_words(folded: bytes) -> np.ndarray:
+    """Where folded bytes hold a mark or a level word, at least once a line of each: ascending."""
+    return np.sort(np.array([place for word in WORDS for place in _one_a_line(folded, word)], np.int64))
+
+
+def _is_mark(data: bytes, place: int) -> bool:
+    return any(data[place : place + len(mark)].lower() == mark for mark in MARKS)
 
 
 def from_index(positions: array[int], first: int) -> array[int]:
@@ -167,8 +187,8 @@ def _less(positions: array[int], by: int) -> array[int]:
     return out
 
 
-def _one_a_line(folded: bytes, word: bytes, start: int) -> Iterator[int]:
-    place = folded.find(word, start)
+def _one_a_line(folded: bytes, word: bytes) -> Iterator[int]:
+    place = folded.find(word)
     while place >= 0:
         yield place
         end = folded.find(b"\n", place)

@@ -18,7 +18,7 @@ import numpy as np
 import zstandard
 
 from logsvc.stores.embedded.grams import column_of
-from logsvc.stores.embedded.lines import LineMarks, LineScanner
+from logsvc.stores.embedded.lines import WORDS, LineMarks, LineScanner
 from logsvc.stores.embedded.segments import Place, Segment, SegmentFiles
 from logsvc.stores.embedded.tail import HotStream, Tail, View
 
@@ -159,23 +159,35 @@ class Packer:
         cuts = _cuts(data, task.extent)
         pieces = [data[start:end] for start, end in zip([0, *cuts], cuts)]
         squeezed = self._squeezers.map(_squeeze, pieces) if len(pieces) > 1 else map(_squeeze, pieces)
-        scanned = []
+        chunks = []
         at = 0
-        for piece in pieces:
+        for piece, squeeze in zip(pieces, squeezed, strict=True):
             marks = LineMarks()
-            scanner.scan(piece, 0, marks)
+            scanner.scan(piece, 0, marks, squeeze.words)
             arrivals = _arrivals(starts, received, at, at + len(piece))
             ended = len(marks.ends)
-            head = (tail.base + at, len(piece), lines, ended, users, ended - len(marks.system), opens_inside)
-            scanned.append((head, arrivals[1][0], arrivals[1][-1], encode_marks(marks, *arrivals)))
+            chunks.append(
+                PackedChunk(
+                    offset=tail.base + at,
+                    size=len(piece),
+                    lines_before=lines,
+                    lines=ended,
+                    users_before=users,
+                    users=ended - len(marks.system),
+                    opens_inside=opens_inside,
+                    invalid=squeeze.invalid,
+                    folding=squeeze.folding,
+                    first_ms=arrivals[1][0],
+                    last_ms=arrivals[1][-1],
+                    marks=encode_marks(marks, *arrivals),
+                    payload=squeeze.payload,
+                    bits=squeeze.bits,
+                )
+            )
             at += len(piece)
             lines += ended
             users += ended - len(marks.system)
             opens_inside = piece[-1:] != b"\n"
-        chunks = [
-            PackedChunk(*head, invalid, folding, first_ms, last_ms, marks, payload, bits)
-            for (head, first_ms, last_ms, marks), (payload, bits, invalid, folding) in zip(scanned, squeezed)
-        ]
         rest = [
             (data[max(start, at) : end], ms)
             for start, end, ms in zip(starts, [*starts[1:], len(data)], received)
@@ -229,18 +241,28 @@ def _compressor() -> zstandard.ZstdCompressor:
     return _local.compressor
 
 
-def _squeeze(data: bytes) -> tuple[bytes, bytes, bool, bool]:
-    """Payload, filter bits, whether there is invalid UTF-8, whether there are letters that fold to ASCII."""
+@dataclass(frozen=True)
+class _Squeezed:
+    """What can be had of a chunk without knowing what comes before it."""
+
+    payload: bytes
+    bits: bytes
+    words: np.ndarray  # places of marks and level words
+    invalid: bool
+    folding: bool
+
+
+def _squeeze(data: bytes) -> _Squeezed:
     payload = _compressor().compress(data)
-    bits = column_of(data.lower())
-    if data.isascii():
-        return payload, bits, False, False
-    try:
-        data.decode()
-        invalid = False
-    except UnicodeDecodeError:
-        invalid = True
-    return payload, bits, invalid, any(letter in data for letter in _FOLDING)
+    bits, words = column_of(data.lower(), WORDS)
+    invalid = folding = False
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            invalid = True
+        folding = any(letter in data for letter in _FOLDING)
+    return _Squeezed(payload, bits, words, invalid, folding)
 
 
 def _cuts(data: bytes, extent: Extent) -> array[int]:
