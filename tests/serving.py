@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from logsvc.app import Service, build_app
 from logsvc.model.stream import ordinary_path
 from logsvc.serve import listen
 from logsvc.settings import Settings
+from logsvc.stores.embedded.store import EmbeddedStore
 from logsvc.stores.memory import MemoryStore
 
 LOG = {"job": JOB, "task": TASK, "path": ordinary_path(JOB, TASK)}
@@ -60,6 +61,11 @@ class Served:
         headers = more.pop("headers", {"Authorization": f"Bearer {self.token}"})
         address = f"ws://{self.address}/api/v1/streams/{stream}/follow{query}"
         return connect(address, additional_headers=headers, compression=None, max_size=None, proxy=None, **more)
+
+
+def a_store(kind: str, folder: Path, clock: Any) -> Any:
+    """A store by name, for tests that run on each."""
+    return MemoryStore(clock) if kind == "memory" else EmbeddedStore(folder, clock=clock)
 
 
 @contextlib.asynccontextmanager
@@ -110,15 +116,11 @@ async def on_loopback(folder: Path, *, store: Any = None, clock: Any = None, **s
         listening.close()
 
 
-async def messages(socket: ClientConnection, *, seconds: float = 5.0) -> AsyncIterator[dict[str, Any]]:
-    """Messages until the service closes, or nothing comes for a while."""
-    while True:
-        try:
-            yield json.loads(await asyncio.wait_for(socket.recv(), seconds))
-        except (TimeoutError, Exception) as exc:
-            if isinstance(exc, AssertionError):
-                raise
-            return
+async def eventually(condition: Callable[[], Any], *, seconds: float = 2.0) -> None:
+    """Wait until it holds: for what happens in other tasks, without a moment that a test could wait for."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def lines_until(socket: ClientConnection, n: int) -> list[dict[str, Any]]:

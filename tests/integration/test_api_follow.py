@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from serving import LOG, Served, lines_until, on_loopback
+from builders import HandClock
+from serving import LOG, Served, a_store, eventually, lines_until, on_loopback
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with on_loopback(tmp_path / "data") as served:
+@pytest.fixture(params=["memory", "embedded"])
+async def served(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Served]:
+    folder = tmp_path / "data"
+    async with on_loopback(folder, store=a_store(request.param, folder, clock), clock=clock) as served:
         yield served
 
 
@@ -155,9 +157,7 @@ async def test_readers_that_go_are_forgotten(served: Served) -> None:
         async with served.follow(stream) as socket:
             await lines_until(socket, 1)
             assert hub.followers == 1
-        async with asyncio.timeout(2):
-            while hub.followers:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not hub.followers)
     text = (await served.http.get("/metrics")).text
     assert "logsvc_followers 0.0" in text
     assert LOG["path"] not in text

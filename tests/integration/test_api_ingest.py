@@ -16,15 +16,16 @@ import httpx2
 import pytest
 import zstandard
 
-from builders import JOB, TASK
-from serving import LOG, Served, in_process
+from builders import JOB, TASK, HandClock
+from serving import LOG, Served, a_store, in_process
 
 MIB = 1 << 20
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with in_process(tmp_path / "data") as served:
+@pytest.fixture(params=["memory", "embedded"])
+async def served(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Served]:
+    folder = tmp_path / "data"
+    async with in_process(folder, store=a_store(request.param, folder, clock), clock=clock) as served:
         yield served
 
 

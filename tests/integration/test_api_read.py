@@ -15,12 +15,13 @@ import pytest
 from builders import JOB, MARKED, HandClock
 from logsvc.model.query import Matches, SearchQuery
 from logsvc.stores.memory import MemoryStore
-from serving import LOG, Served, in_process, on_loopback
+from serving import LOG, Served, a_store, eventually, in_process, on_loopback
 
 
-@pytest.fixture
-async def served(tmp_path: Path, clock: HandClock) -> AsyncIterator[Served]:
-    async with in_process(tmp_path / "data", clock=clock) as served:
+@pytest.fixture(params=["memory", "embedded"])
+async def served(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Served]:
+    folder = tmp_path / "data"
+    async with in_process(folder, store=a_store(request.param, folder, clock), clock=clock) as served:
         yield served
 
 
@@ -317,9 +318,7 @@ async def test_a_search_ends_with_its_reader(tmp_path: Path, clock: HandClock) -
         stream = await served.write(b"one\n")
         with pytest.raises(httpx2.ReadTimeout):
             await served.http.get(f"/api/v1/streams/{stream}/matches?q=x", timeout=0.3)
-        async with asyncio.timeout(2):
-            while not store.cancelled:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: store.cancelled)
         assert store.searching == 1
 
 
