@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -35,6 +35,9 @@ from logsvc.metrics import Metrics
 from logsvc.model.chunk import Chunk
 from logsvc.ports import Clock, LogStore, RecordStore
 from logsvc.settings import Settings
+
+if TYPE_CHECKING:
+    from logsvc.stores.embedded.doctor import Finding
 
 DAY_SECONDS = 86_400
 
@@ -206,6 +209,13 @@ def _chosen_store(settings: Settings, clock: Clock) -> Store:
     from logsvc.stores.embedded.store import EmbeddedStore
 
     return EmbeddedStore(settings.data_dir, clock=clock)
+
+
+def examine(data_dir: Path, progress: Callable[[int, int], None]) -> list[Finding]:
+    """What is wrong with a data folder; see `logsvc doctor`."""
+    from logsvc.stores.embedded.doctor import check
+
+    return check(data_dir, progress)
 
 
 def _version() -> str:

@@ -161,15 +161,15 @@ def download(
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Check a data folder: every checksum of the logs and the sums of the catalog."""
+    from logsvc.app import examine
     from logsvc.settings import Settings
-    from logsvc.stores.embedded.doctor import check
 
     folder = Settings.load(data_dir=data_dir).data_dir
     if not folder.is_dir():
         raise NotFound(f"There is no data folder {folder}.")
     console = Console(stderr=True)
     with console.status("Checking…") as status:
-        findings = check(folder, lambda done, total: status.update(f"Checking… {done} of {total}"))
+        findings = examine(folder, lambda done, total: status.update(f"Checking… {done} of {total}"))
     for finding in findings:
         print(f"{finding.severity}: {finding.place}: {finding.message}")
     if not findings:
@@ -179,7 +179,7 @@ def doctor(data_dir: DataDir = None) -> None:
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the service.")] = 8600,
+    port: Annotated[int | None, typer.Option(help="Port of the service; 8600, or a free one if that is taken.")] = None,
     seconds: Annotated[float | None, typer.Option("--for", help="End by itself after this time.")] = None,
     data_dir: DataDir = None,
 ) -> None:

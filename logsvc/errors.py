@@ -127,7 +127,8 @@ class ContentConflict(Conflict):
 
     def __init__(self, stream: object, *, offset: int) -> None:
         super().__init__(
-            f"{stream}: the bytes sent differ from those held at byte {offset}; the file was replaced, send it as the next generation",
+            f"{stream}: the bytes sent differ from those held at byte {offset}; the file was replaced, "
+            "send it as the next generation",
             offset=offset,
         )
         self.offset = offset

@@ -20,7 +20,7 @@ class Metrics:
     def __init__(self, *, followers: Callable[[], int] = lambda: 0, store_folder: Path | None = None) -> None:
         self._store_folder = store_folder
         self._measured_at = float("-inf")
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self.ingest_bytes = Counter(
             "logsvc_ingest_bytes", "Bytes of log acknowledged, unfolded.", registry=self.registry

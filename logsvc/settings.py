@@ -41,9 +41,7 @@ class Settings(BaseSettings):
         default_factory=default_data_dir,
         description="Folder of the logs, the catalog and the first admin token. `$XDG_DATA_HOME/logsvc` by default.",
     )
-    store: Literal["embedded"] = Field(
-        "embedded", description="Where logs are kept: `embedded`, in `data_dir`."
-    )
+    store: Literal["embedded"] = Field("embedded", description="Where logs are kept: `embedded`, in `data_dir`.")
     public_url: str | None = Field(
         None,
         description="Address that browsers use, where a proxy stands in front: `https://logs.example.com`. "

@@ -15,7 +15,7 @@ router = APIRouter(prefix=API, tags=["download"])
 
 DOWNLOAD = parameters(
     text("stream", "Only these streams; may be repeated. All unless said.", longest=128, many=True),
-    text("task", "Only streams of these tasks; may be repeated.", longest=64, many=True),
+    text("task", "Only streams of these tasks; may be repeated.", longest=64, many=True, form=schemas.TASK_FORM),
 )
 
 

@@ -22,8 +22,8 @@ router = APIRouter(prefix=API, tags=["ingest"])
 MAX_OFFSETS = 10_000
 _LENGTH = struct.Struct("<I")
 _NAME = (
-    text("job", "The job's id.", required=True, longest=128),
-    text("task", "The task, as in worker-0.", required=True, longest=64),
+    text("job", "The job's id.", required=True, longest=128, form=schemas.JOB_FORM),
+    text("task", "The task, as in worker-0.", required=True, longest=64, form=schemas.TASK_FORM),
     text("path", "The file's place in a log archive.", required=True, longest=100_000),
     integer("generation", "Which generation of the file.", low=0, high=MAX_GENERATION, default=0),
 )
@@ -73,7 +73,7 @@ async def get_chunks(request: Request) -> JSON:
 @router.post(
     "/batch",
     responses=schemas.answers(schemas.BATCH, 400, 413, 415, 507),
-    openapi_extra={"requestBody": {"content": _BYTES, "required": True}},
+    openapi_extra={"requestBody": {"content": _BYTES}},
     summary="Store many small chunks at once",
 )
 async def post_batch(request: Request) -> JSON:

@@ -113,15 +113,20 @@ def line_start(name: str, doc: str) -> Parameter:
     return Parameter(name, doc, read, schema, 1)
 
 
-def text(name: str, doc: str, *, required: bool = False, longest: int = 1024, many: bool = False) -> Parameter:
-    """Any text that is not empty; NUL and lone surrogates are none."""
+def text(
+    name: str, doc: str, *, required: bool = False, longest: int = 1024, many: bool = False, form: str | None = None
+) -> Parameter:
+    """Any text that is not empty. `form` is shown only: whoever takes the text checks it and says more."""
 
     def read(name: str, value: str) -> str:
         if not 1 <= len(value) <= longest:
             raise BadInput(f"{name} must have 1 to {longest} characters, not {len(value)}.", parameter=name)
         return value
 
-    return Parameter(name, doc, read, {"type": "string", "minLength": 1, "maxLength": longest}, None, required, many)
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": min(longest, 1024)}
+    if form:
+        schema["pattern"] = form
+    return Parameter(name, doc, read, schema, None, required, many)
 
 
 def choice(name: str, doc: str, *values: str, default: str | None = None) -> Parameter:

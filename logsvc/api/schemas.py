@@ -26,6 +26,8 @@ INTEGER: Schema = {"type": "integer"}
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
+JOB_FORM = "^[A-Za-z0-9._-]{1,128}$"
+TASK_FORM = "^[a-z]+-[0-9]+$"
 ERROR = object_(error=object_(code=TEXT, message=TEXT, detail={"type": "object"}))
 LINE = object_(
     n=INTEGER,

@@ -43,9 +43,15 @@ MATCHES = parameters(
 )
 SEARCH = parameters(
     *_COMMON,
-    text("job", "Search this job's streams; may be repeated. All jobs unless said.", longest=128, many=True),
+    text(
+        "job",
+        "Search this job's streams; may be repeated. All jobs unless said.",
+        longest=128,
+        many=True,
+        form=schemas.JOB_FORM,
+    ),
     choices("kind", "Only streams of these kinds, with commas between.", *KINDS),
-    text("task", "Only streams of this task; may be repeated.", longest=64, many=True),
+    text("task", "Only streams of this task; may be repeated.", longest=64, many=True, form=schemas.TASK_FORM),
     choice("count", "`exact` or `none`; with a cursor `none` unless said.", "exact", "none"),
     text("cursor", "`cursor` of the page before."),
 )

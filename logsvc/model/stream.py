@@ -162,7 +162,7 @@ def _safe_parts(path: str) -> list[str]:
     if size > MAX_PATH_BYTES:
         raise BadPath(f"{_shown(path)} is not a path: {size} bytes long, at most {MAX_PATH_BYTES}")
     if "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise BadPath(f"{_shown(path)} is not a path: it must be relative, without NUL and without empty, . or .. parts")
+        raise BadPath(f"{_shown(path)} is not a path: it must be relative, without NUL or empty, . or .. parts")
     return parts
 
 

@@ -102,7 +102,8 @@ class Catalog:
                 writer.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
             elif version != SCHEMA_VERSION:
                 raise CannotStart(
-                    f"{self.path} was written by another version of logsvc (format {version}, this one reads {SCHEMA_VERSION})"
+                    f"{self.path} was written by another version of logsvc (format {version}, not {SCHEMA_VERSION}); "
+                    "start that version"
                 )
         except sqlite3.Error as exc:
             raise CannotStart(
@@ -187,7 +188,8 @@ def lock_folder(folder: Path) -> int:
         file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise CannotStart(
-            f"the data folder {folder} cannot be written: {exc.strerror}; make it writable, or choose another with --data-dir"
+            f"the data folder {folder} cannot be written: {exc.strerror}; "
+            "make it writable, or choose another with --data-dir"
         ) from exc
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,10 @@
 """The filter that says in which chunks a needle cannot be.
 
-A chunk's filter is a set of 2^17 bits: the hashed 4-grams of its bytes, ASCII-folded. Filters of 64 columns are a group, transposed: one 64-bit word for each hash
-value, one bit for each column, so that asking a needle of the whole store is a handful of words a
-group. Full groups lie one after another in one memory-mapped file; the open group is in memory, its
-columns in the catalog. A column holds one chunk, or several small ones.
+A chunk's filter is a set of 2^17 bits: the hashed 4-grams of its bytes, ASCII-folded. The filters of
+64 columns are a group, transposed: one 64-bit word for each hash value, one bit for each column, so
+that asking a needle of the whole store is a handful of words a group. Full groups lie one after
+another in one memory-mapped file; the open group is in memory, its columns in the catalog. A column
+holds one chunk, or several small ones.
 
 The filter only ever skips, it never decides.
 """
@@ -204,7 +205,7 @@ class FilterGroups:
         """Write the full open group to the file and sync it; returns its row for the catalog."""
         state = self._state
         place = self.open_group * GROUP_BYTES
-        data = memoryview(state.open).cast("B")
+        data = memoryview(state.open.tobytes())
         written = 0
         while written < GROUP_BYTES:
             written += os.pwrite(self._file, data[written:], place + written)

@@ -157,7 +157,7 @@ class Packer:
         scanner = tail.packed_scanner.copy()
         lines, users, opens_inside = tail.lines_before, tail.users_before, scanner.rule.open_bytes > 0
         cuts = _cuts(data, task.extent)
-        pieces = [data[start:end] for start, end in zip([0, *cuts], cuts)]
+        pieces = [data[start:end] for start, end in zip([0, *cuts], cuts, strict=False)]
         squeezed = self._squeezers.map(_squeeze, pieces) if len(pieces) > 1 else map(_squeeze, pieces)
         chunks = []
         at = 0
@@ -190,7 +190,7 @@ class Packer:
             opens_inside = piece[-1:] != b"\n"
         rest = [
             (data[max(start, at) : end], ms)
-            for start, end, ms in zip(starts, [*starts[1:], len(data)], received)
+            for start, end, ms in zip(starts, [*starts[1:], len(data)], received, strict=True)
             if end > at
         ]
         return Packed(task, chunks, scanner, at, rest)
@@ -225,7 +225,8 @@ def decode_marks(blob: bytes) -> ChunkMarks:
     for count in counts:
         lists.append(np.cumsum(np.frombuffer(data, np.uint32, count, at), dtype=np.int64))
         at += 4 * count
-    return ChunkMarks(*lists, np.cumsum(np.frombuffer(data, np.int64, counts[3], at)))
+    system, errors, warnings, starts = lists
+    return ChunkMarks(system, errors, warnings, starts, np.cumsum(np.frombuffer(data, np.int64, counts[3], at)))
 
 
 def decompress(payload: bytes) -> bytes:

@@ -157,7 +157,7 @@ class Scanner:
         search = self.needle.regexp.search
         starts = np.where(lines > 0, ends[np.maximum(lines - 1, 0)] + 1, 0).tolist()
         stops = ends[lines].tolist()
-        hits = [search(data[start:stop]) is not None for start, stop in zip(starts, stops)]
+        hits = [search(data[start:stop]) is not None for start, stop in zip(starts, stops, strict=True)]
         return lines[np.array(hits, np.bool_)]
 
 

@@ -290,9 +290,9 @@ class EmbeddedStore:
         if held is not None and held.committed:
             snap = Snapshot(held)
             first = query.start if query.start > 0 else snap.total_lines + query.start + 1
-            if first > snap.packed_lines + 1 and query.user_start is None and query.received_from is None:
-                if query.lines == "all" or query.start > 0:
-                    return self._windows.window(snap, query)  # all of it is in memory: no thread is needed
+            by_number = query.user_start is None and query.received_from is None
+            if by_number and first > snap.packed_lines + 1 and (query.lines == "all" or query.start > 0):
+                return self._windows.window(snap, query)  # all of it is in memory: no thread is needed
         return await self._in_thread(lambda: self._windows.window(Snapshot(self._existing(stream_id)), query))
 
     async def matches(self, stream_id: str, query: SearchQuery) -> Matches:

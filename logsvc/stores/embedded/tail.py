@@ -128,8 +128,22 @@ class HotStream:
     """
 
     __slots__ = (
-        "busy", "committed", "created_ms", "device", "draft", "head", "id", "kind", "name", "packing", "rank", "sealed", "superseded", "tail", "told",
-    )  # fmt: skip
+        "busy",
+        "committed",
+        "created_ms",
+        "device",
+        "draft",
+        "head",
+        "id",
+        "kind",
+        "name",
+        "packing",
+        "rank",
+        "sealed",
+        "superseded",
+        "tail",
+        "told",
+    )
 
     def __init__(
         self, id_: int, name: StreamName, kind: str, rank: int | None, device: int | None, created_ms: int, tail: Tail

@@ -100,7 +100,7 @@ class Windows:
     def _received(self, snap: Snapshot, since_ms: int) -> int | None:
         block = self._blocks.of_time(snap, since_ms)
         while block.lines or block is not snap.tail:
-            late = np.flatnonzero(block.received_ms(block.ends) >= since_ms) if block.lines else ()
+            late = np.flatnonzero(block.received_ms(block.ends) >= since_ms)
             if len(late):
                 return block.lines_before + int(late[0]) + 1
             if block is snap.tail:
@@ -150,7 +150,7 @@ class Windows:
         user = block.users_before + first - int(np.searchsorted(marks.system, first))
         lines_before, offset = block.lines_before + 1, block.offset
         only_users = len(indices) != last - first + 1
-        for index, start, stop, time_ms in zip(indices.tolist(), starts, stops, times):
+        for index, start, stop, time_ms in zip(indices.tolist(), starts, stops, times, strict=True):
             is_system = not only_users and index in system
             if not is_system:
                 user += 1

@@ -339,7 +339,7 @@ class Writer:
 
         def done(packed: list[Packed] | None, error: Exception | None) -> None:
             admitted.error = error
-            for each, outcome in zip(bulky, packed or []):
+            for each, outcome in zip(bulky, packed or [], strict=False):
                 each.packed = outcome
             self._queue.put(admitted)
 
@@ -391,7 +391,7 @@ class Writer:
         sent = chunk.data[:overlap]
         if held == sent:
             return None
-        return start + next(index for index, pair in enumerate(zip(held, sent)) if pair[0] != pair[1])
+        return start + next(index for index, pair in enumerate(zip(held, sent, strict=True)) if pair[0] != pair[1])
 
     def _new_stream(self, name: StreamName) -> HotStream:
         parts = parse_path(name.job, name.task, name.path)
@@ -587,8 +587,8 @@ class Writer:
 
     def _update_stream(self, stream: HotStream, tail: Tail) -> None:
         self._connection.execute(
-            "UPDATE streams SET packed_bytes = ?, packed_lines = ?, packed_users = ?, packed_ms = ?, scanner = ?, head = ? "
-            "WHERE id = ?",
+            "UPDATE streams SET packed_bytes = ?, packed_lines = ?, packed_users = ?, packed_ms = ?, scanner = ?, "
+            "head = ? WHERE id = ?",
             (tail.base, tail.lines_before, tail.users_before, tail.packed_ms,
              orjson.dumps(tail.packed_scanner.state()).decode(), stream.head, stream.id),
         )  # fmt: skip
@@ -600,7 +600,7 @@ class Writer:
             "INSERT INTO segments VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET size = MAX(size, excluded.size)",
             (segment.id, segment.job, segment.sequence, packed.places[-1].position + packed.places[-1].length),
         )
-        for chunk, place in zip(packed.chunks, packed.places):
+        for chunk, place in zip(packed.chunks, packed.places, strict=True):
             column = self._column(stream.id, chunk.size, chunk.invalid, chunk.folding, chunk.bits)
             self._connection.execute(
                 "INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -612,9 +612,9 @@ class Writer:
     def _column(self, stream: int, size: int, invalid: bool, folding: bool, bits: bytes) -> int:
         filters = self._filters
         if filters.is_full:
-            row = filters.write_open_group()
+            group = filters.write_open_group()
             self._connection.execute(
-                "INSERT OR REPLACE INTO filter_groups VALUES (?, ?, ?, ?)", (filters.open_group, *row)
+                "INSERT OR REPLACE INTO filter_groups VALUES (?, ?, ?, ?)", (filters.open_group, *group)
             )
             self._connection.execute("DELETE FROM filter_columns")
             filters.begin_group()
