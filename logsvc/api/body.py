@@ -21,6 +21,7 @@ from logsvc.errors import BadBody, TooLarge, UnknownEncoding
 ZSTD_SLICE_BYTES = 1024
 MAX_WINDOW_BYTES = 1 << 27  # of a zstd frame: what `zstd --long` makes, and no more
 THREAD_BYTES = 128 * 1024  # a packed body above this is unfolded beside the event loop
+IDLE_SECONDS = 20  # a sender that hangs must not keep its share of the budget from the others
 GUESSED_RATIO = 6  # of logs, for what a packed body will take of the budget
 
 
@@ -118,7 +119,15 @@ class Bodies:
     async def _read(self, request: Request, length: int | None) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        async for piece in request.stream():
+        stream = request.stream()
+        while True:
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    piece = await anext(stream)
+            except StopAsyncIteration:
+                break
+            except TimeoutError as exc:
+                raise BadBody(f"No byte of the body came for {IDLE_SECONDS} seconds; send it again.") from exc
             size += len(piece)
             if size > self._limit:
                 raise self._too_large(size)

@@ -24,7 +24,7 @@ _LENGTH = struct.Struct("<I")
 _NAME = (
     text("job", "The job's id.", required=True, longest=128, form=schemas.JOB_FORM),
     text("task", "The task, as in worker-0.", required=True, longest=64, form=schemas.TASK_FORM),
-    text("path", "The file's place in a log archive.", required=True, longest=100_000),
+    text("path", "The file's place in a log archive.", required=True, longest=16_384),
     integer("generation", "Which generation of the file.", low=0, high=MAX_GENERATION, default=0),
 )
 CHUNK = parameters(

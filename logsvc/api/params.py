@@ -116,14 +116,14 @@ def line_start(name: str, doc: str) -> Parameter:
 def text(
     name: str, doc: str, *, required: bool = False, longest: int = 1024, many: bool = False, form: str | None = None
 ) -> Parameter:
-    """Any text that is not empty. `form` is shown only: whoever takes the text checks it and says more."""
+    """Any text that is not empty. `form` is shown only: whoever takes the text checks it and says more of it."""
 
     def read(name: str, value: str) -> str:
         if not 1 <= len(value) <= longest:
             raise BadInput(f"{name} must have 1 to {longest} characters, not {len(value)}.", parameter=name)
         return value
 
-    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": min(longest, 1024)}
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": longest}
     if form:
         schema["pattern"] = form
     return Parameter(name, doc, read, schema, None, required, many)

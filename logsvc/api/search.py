@@ -20,7 +20,7 @@ from logsvc.model.stream import KINDS, check_job, check_task
 router = APIRouter(prefix=API, tags=["search"])
 
 MAX_PATTERN_CHARACTERS = 4096
-MAX_TEXT_CHARACTERS = 65_536
+MAX_TEXT_CHARACTERS = 16_384  # an address has 64 KiB
 MAX_MATCHES = 1000
 MAX_SCOPE = 1000
 MAX_WAITING_SEARCHES = 64

@@ -1,0 +1,69 @@
+"""What `/docs` says is so: requests made from the description, good ones and broken ones, find no other answers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import load_all_checks
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from builders import HandClock
+from logsvc.app import build_app
+from logsvc.settings import Settings
+from logsvc.stores.memory import MemoryStore
+from serving import Served, on_loopback
+
+load_all_checks()
+# The description cannot say which path belongs to which job and task, or which times to which status.
+UNTOLD = [positive_data_acceptance]
+
+
+class Background:
+    """A service in a thread of its own, for a tool that waits for answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(folder)))
+        self._thread.start()
+        assert self._ready.wait(30)
+
+    async def _serve(self, folder: Path) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with on_loopback(folder) as served:
+            self.stream = await served.write(b"one\n[ModelArts Service Log] two\nthree\nfo")
+            self.served: Served = served
+            self.headers = {"Authorization": f"Bearer {served.token}"}
+            self._ready.set()
+            await self._stop.wait()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def background(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
+    background = Background(tmp_path_factory.mktemp("schema") / "data")
+    yield background
+    background.close()
+
+
+schema = schemathesis.openapi.from_dict(
+    build_app(Settings(data_dir=Path("unused")), store=MemoryStore(HandClock()), clock=HandClock()).openapi()
+)
+
+
+@schema.parametrize()
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_answers_are_as_described(case: schemathesis.Case, background: Background) -> None:
+    if "{id}" in case.path and len(str(case.path_parameters.get("id", ""))) % 2:
+        case.path_parameters["id"] = background.stream  # half of the time a stream that is there
+    case.call_and_validate(
+        base_url=f"http://{background.served.address}", headers=background.headers, excluded_checks=UNTOLD
+    )
