@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -174,9 +174,10 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
     hub = Hub(store, pace)
     metrics = Metrics(followers=lambda: hub.followers, store_folder=settings.data_dir)
 
-    def acknowledged(chunk: Chunk) -> None:
-        metrics.acknowledged(chunk.data)
-        sealer.touched(chunk.stream.job)
+    def acknowledged(chunks: Sequence[Chunk]) -> None:
+        metrics.acknowledged(chunks)
+        for job in {chunk.stream.job for chunk in chunks}:
+            sealer.touched(job)
 
     return Service(
         settings,

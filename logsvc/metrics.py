@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+
+from logsvc.model.chunk import Chunk
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STORE_BYTES_AGE_SECONDS = 10.0  # walking a thousand segment files takes milliseconds; a scraper may be impatient
@@ -30,10 +32,10 @@ class Metrics:
         self._followers.set_function(followers)
         self._store_bytes = Gauge("logsvc_store_bytes", "Bytes on disk of the data folder.", registry=self.registry)
 
-    def acknowledged(self, data: bytes) -> None:
-        """Count one chunk's bytes."""
-        self.ingest_bytes.inc(len(data))
-        self.ingest_lines.inc(data.count(b"\n"))
+    def acknowledged(self, chunks: Sequence[Chunk]) -> None:
+        """Count the chunks of one commit."""
+        self.ingest_bytes.inc(sum(len(chunk.data) for chunk in chunks))
+        self.ingest_lines.inc(sum(chunk.data.count(b"\n") for chunk in chunks))
 
     async def exposition(self) -> bytes:
         """The text that Prometheus reads."""

@@ -12,7 +12,7 @@ from logsvc.ports import LogStore
 
 MAX_GENERATION = 2**31 - 1
 
-Acknowledged = Callable[[Chunk], None]
+Acknowledged = Callable[[Sequence[Chunk]], None]
 
 
 class Ingest:
@@ -21,10 +21,10 @@ class Ingest:
 
     Args:
         store: makes them durable.
-        acknowledged: called for each chunk that is; counts it, wakes whoever waits for its job.
+        acknowledged: called with the chunks that are; counts them, tells whoever watches their jobs.
     """
 
-    def __init__(self, store: LogStore, acknowledged: Acknowledged = lambda chunk: None) -> None:
+    def __init__(self, store: LogStore, acknowledged: Acknowledged = lambda chunks: None) -> None:
         self._store = store
         self._acknowledged = acknowledged
 
@@ -48,13 +48,15 @@ class Ingest:
         accepted = [chunk for chunk in chunks if isinstance(chunk, Chunk)]
         told = iter(await self._store.append(accepted) if accepted else [])
         results: list[Appended | LogsvcError] = []
+        durable: list[Chunk] = []
         for chunk in chunks:
             result = chunk if isinstance(chunk, LogsvcError) else next(told)
             if isinstance(result, StoreUnavailable):
                 raise result
             if isinstance(result, Appended) and isinstance(chunk, Chunk):
-                self._acknowledged(chunk)
+                durable.append(chunk)
             results.append(result)
+        self._acknowledged(durable)
         return results
 
     async def next_offset(self, name: StreamName) -> tuple[str | None, int]:
