@@ -6,6 +6,7 @@ Exit status: 0 done or found, 1 not found or refused, 2 wrong use or broken.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -38,8 +39,13 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        sys.stderr.close()  # whoever read our output has enough
         sys.exit(0)
+    except Exception as exc:
+        if os.environ.get("LOGSVC_TRACE"):
+            raise
+        print(f"logsvc: this should not have happened: {exc!r}; LOGSVC_TRACE=1 shows where.", file=sys.stderr)
+        sys.exit(2)
 
 
 @app.command()
@@ -223,11 +229,25 @@ async def _follow(client: Any, stream: str | None, start: int, shown: str) -> No
                     unfinished = text
             if "gap" in message:
                 gap = message["gap"]
-                print(f"[{gap['count']} lines from line {gap['first_line']} were too fast]", file=sys.stderr)
+                await asyncio.to_thread(_print_missed, client, current, gap["first_line"], gap["count"], shown)
+                unfinished = ""
             if message.get("sealed"):
                 stream = message["next_stream"]
             sys.stdout.flush()
         start = 1
+
+
+def _print_missed(client: Any, stream: str, first: int, count: int, shown: str) -> None:
+    """Lines that came faster than this terminal took them, from history."""
+    through = first + count - 1
+    while first <= through:
+        window = client.get(f"/streams/{stream}/lines", **{"from": first, "limit": 5000, "lines": shown})
+        for line in window["lines"]:
+            if line["n"] <= through:
+                sys.stdout.write(line["text"] + "\n")
+        if window["through"] < first:
+            return
+        first = window["through"] + 1
 
 
 def _marked(match: dict[str, Any]) -> Text:

@@ -219,7 +219,7 @@ An option that does not exist, or a value outside its range, stops the start wit
 
 The clients (`logsvc follow`, `search`, `download`) read `LOGSVC_SERVER` (`http://127.0.0.1:8600` by default), and
 `LOGSVC_TOKEN` or `LOGSVC_TOKEN_FILE`. Without either they use the first admin token of the data folder, if this user
-may read it.
+may read it. `LOGSVC_TRACE=1` shows where a command failed that should not have.
 """
 
 
