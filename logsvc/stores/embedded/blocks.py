@@ -38,6 +38,7 @@ class ChunkRow(NamedTuple):
     opens_inside: int
     invalid: int
     folding: int
+    crlf: int
     first_ms: int
     last_ms: int
     segment: int
@@ -47,7 +48,7 @@ class ChunkRow(NamedTuple):
 
 ROW = (
     "SELECT id, stream, column_no, offset, size, lines_before, lines, users_before, users, opens_inside, invalid, "
-    "folding, first_ms, last_ms, segment, position, length FROM chunks "
+    "folding, crlf, first_ms, last_ms, segment, position, length FROM chunks "
 )
 
 
@@ -61,6 +62,7 @@ class Block:
         opens_inside: its first byte belongs to a line that began before.
         invalid: it may hold invalid UTF-8.
         folding: it may hold U+017F or U+212A.
+        crlf: it may hold \r\n.
     """
 
     def __init__(self, offset: int, lines_before: int, users_before: int, lines: int, opens_inside: bool) -> None:
@@ -69,7 +71,7 @@ class Block:
         self.users_before = users_before
         self.lines = lines
         self.opens_inside = opens_inside
-        self.invalid = self.folding = True
+        self.invalid = self.folding = self.crlf = True
 
     @property
     def data(self) -> bytes:
@@ -85,6 +87,11 @@ class Block:
     def ends(self) -> np.ndarray:
         r"""Places of \n, ascending."""
         return np.flatnonzero(np.frombuffer(self.data, np.uint8) == 10)
+
+    @property
+    def known_ends(self) -> np.ndarray | None:
+        """`ends`, if they were looked for already."""
+        return self.__dict__.get("ends")
 
     @cached_property
     def user_indices(self) -> np.ndarray:
@@ -102,7 +109,7 @@ class Block:
 class _ChunkBlock(Block):
     def __init__(self, data: bytes, row: ChunkRow, blocks: Blocks) -> None:
         super().__init__(row.offset, row.lines_before, row.users_before, row.lines, bool(row.opens_inside))
-        self.invalid, self.folding = bool(row.invalid), bool(row.folding)
+        self.invalid, self.folding, self.crlf = bool(row.invalid), bool(row.folding), bool(row.crlf)
         self._data, self._id, self._blocks = data, row.id, blocks
 
     @property

@@ -53,7 +53,7 @@ CREATE TABLE chunks (
     lines_before INTEGER NOT NULL, lines INTEGER NOT NULL,
     users_before INTEGER NOT NULL, users INTEGER NOT NULL,
     opens_inside INTEGER NOT NULL,  -- the first byte belongs to a line that began before
-    invalid INTEGER NOT NULL, folding INTEGER NOT NULL,
+    invalid INTEGER NOT NULL, folding INTEGER NOT NULL, crlf INTEGER NOT NULL,
     first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
     segment INTEGER NOT NULL, position INTEGER NOT NULL, length INTEGER NOT NULL,
     marks BLOB NOT NULL

@@ -47,6 +47,7 @@ class PackedChunk:
     opens_inside: bool
     invalid: bool
     folding: bool
+    crlf: bool
     first_ms: int
     last_ms: int
     marks: bytes
@@ -177,6 +178,7 @@ class Packer:
                     opens_inside=opens_inside,
                     invalid=squeeze.invalid,
                     folding=squeeze.folding,
+                    crlf=squeeze.crlf,
                     first_ms=arrivals[1][0],
                     last_ms=arrivals[1][-1],
                     marks=encode_marks(marks, *arrivals),
@@ -251,6 +253,7 @@ class _Squeezed:
     words: np.ndarray  # places of marks and level words
     invalid: bool
     folding: bool
+    crlf: bool
 
 
 def _squeeze(data: bytes) -> _Squeezed:
@@ -263,7 +266,7 @@ def _squeeze(data: bytes) -> _Squeezed:
         except UnicodeDecodeError:
             invalid = True
         folding = any(letter in data for letter in _FOLDING)
-    return _Squeezed(payload, bits, words, invalid, folding)
+    return _Squeezed(payload, bits, words, invalid, folding, b"\r\n" in data)
 
 
 def _cuts(data: bytes, extent: Extent) -> array[int]:

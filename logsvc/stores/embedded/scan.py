@@ -7,7 +7,6 @@ say the same (the store's contract tests compare them).
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -90,9 +89,11 @@ class Scanner:
         found = self._matching(block)
         if block.opens_inside and len(found) and found[0] == 0:
             found = found[1:]
-        query, marks = self.query, block.marks if len(found) else None
-        if marks is None:
+        query = self.query
+        timed = self._since is not None or self._until is not None
+        if not len(found) or not (timed or query.levels or query.lines == "user"):
             return found
+        marks = block.marks
         if query.lines == "user":
             found = _without(found, marks.system, block.lines)
         if query.levels:
@@ -100,7 +101,7 @@ class Scanner:
                 part for level, part in (("error", marks.errors), ("warning", marks.warnings)) if level in query.levels
             ]
             found = found[_member(found, np.concatenate(wanted), block.lines)] if wanted else found[:0]
-        if self._since is not None or self._until is not None:
+        if timed:
             times = block.received_ms(block.ends[found])
             keep = np.ones(len(found), np.bool_)
             if self._since is not None:
@@ -131,14 +132,15 @@ class Scanner:
         return np.unique(np.concatenate([gram_hashes(run.encode()) for run in runs]))
 
     def _matching(self, block: Block) -> np.ndarray:
-        data, ends = block.data, None
+        data, ends = block.data, Ends(block.data)
         if block.invalid and not _is_utf8(data):
             data = data.decode("utf-8", "replace").encode()
-        elif not (self._regexp or self.query.regex or b"\r" in (self._literal or b"")) or b"\r\n" not in data:
-            ends = block.ends
-        if ends is None:
+        if block.crlf and (self._literal is None or b"\r" in self._literal):
             data = data.replace(b"\r\n", b"\n")
-            ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+        if data is block.data:
+            ends.places = block.known_ends
+        else:
+            ends = Ends(data)
         if self._literal is not None:
             if not self._fold:
                 return literal_lines(data, ends, self._literal)
@@ -149,34 +151,55 @@ class Scanner:
             if self._regexp is None or len(lines) <= SPARSE_HITS:
                 return self._judge_lines(data, ends, lines)
         if self._regexp is None:
-            return self._judge_lines(data, ends, np.arange(len(ends)))
+            return self._judge_lines(data, ends, np.arange(len(ends.all())))
         return _regexp_lines(data, ends, self._regexp)
 
-    def _judge_lines(self, data: bytes, ends: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    def _judge_lines(self, data: bytes, ends: Ends, lines: np.ndarray) -> np.ndarray:
         """Those of the lines that match, each as a subject of its own."""
-        search = self.needle.regexp.search
-        starts = np.where(lines > 0, ends[np.maximum(lines - 1, 0)] + 1, 0).tolist()
-        stops = ends[lines].tolist()
+        if not len(lines):
+            return lines
+        search, places = self.needle.regexp.search, ends.all()
+        starts = np.where(lines > 0, places[np.maximum(lines - 1, 0)] + 1, 0).tolist()
+        stops = places[lines].tolist()
         hits = [search(data[start:stop]) is not None for start, stop in zip(starts, stops, strict=True)]
         return lines[np.array(hits, np.bool_)]
 
 
-def literal_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
+class Ends:
+    r"""Places of \n, found when they are first asked for: most blocks have no match."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.places: np.ndarray | None = None
+
+    def all(self) -> np.ndarray:
+        """All of them, ascending."""
+        if self.places is None:
+            self.places = np.flatnonzero(np.frombuffer(self._data, np.uint8) == 10)
+        return self.places
+
+    def lines_of(self, hits: list[int]) -> np.ndarray:
+        """Indices of the lines that hold these places; all but the last on a line of its own that ends."""
+        if not hits:
+            return _NONE
+        places = self.all()
+        lines = np.searchsorted(places, np.array(hits, np.int64))
+        return lines[: len(lines) - int(lines[-1] == len(places))]
+
+
+def literal_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray:
     """Indices of the lines that hold the needle, ascending."""
     hits: list[int] = []
     place = data.find(needle)
     while place >= 0:
         if len(hits) == SPARSE_HITS:
-            return _dense_literal_lines(data, ends, needle)
+            return _dense_literal_lines(data, ends.all(), needle)
         hits.append(place)
         end = data.find(b"\n", place)
         if end < 0:
             break
         place = data.find(needle, end)
-    if not hits:
-        return _NONE
-    lines = np.searchsorted(ends, np.array(hits, np.int64))
-    return lines[: len(lines) - (lines[-1] == len(ends))]
+    return ends.lines_of(hits)
 
 
 def _dense_literal_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
@@ -204,7 +227,7 @@ def _dense_literal_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.nda
     return np.flatnonzero(seen[:-1])
 
 
-def _regexp_lines(data: bytes, ends: np.ndarray, regexp: Any) -> np.ndarray:
+def _regexp_lines(data: bytes, ends: Ends, regexp: Any) -> np.ndarray:
     hits: list[int] = []
     search, find = regexp.search, data.find
     place, size = 0, len(data)
@@ -218,10 +241,7 @@ def _regexp_lines(data: bytes, ends: np.ndarray, regexp: Any) -> np.ndarray:
         if end < 0:
             break
         place = end + 1
-    if not hits:
-        return _NONE
-    lines = np.searchsorted(ends, np.array(hits, np.int64))
-    return lines[: bisect_left(lines.tolist(), len(ends))] if lines[-1] == len(ends) else lines
+    return ends.lines_of(hits)
 
 
 def _equal(octets: np.ndarray, value: Any) -> np.ndarray:

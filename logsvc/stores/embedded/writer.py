@@ -603,10 +603,10 @@ class Writer:
         for chunk, place in zip(packed.chunks, packed.places, strict=True):
             column = self._column(stream.id, chunk.size, chunk.invalid, chunk.folding, chunk.bits)
             self._connection.execute(
-                "INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (stream.id, column, chunk.offset, chunk.size, chunk.lines_before, chunk.lines, chunk.users_before,
-                 chunk.users, chunk.opens_inside, chunk.invalid, chunk.folding, chunk.first_ms, chunk.last_ms,
-                 place.segment, place.position, place.length, chunk.marks),
+                 chunk.users, chunk.opens_inside, chunk.invalid, chunk.folding, chunk.crlf,
+                 chunk.first_ms, chunk.last_ms, place.segment, place.position, place.length, chunk.marks),
             )  # fmt: skip
 
     def _column(self, stream: int, size: int, invalid: bool, folding: bool, bits: bytes) -> int:
