@@ -1,0 +1,1 @@
+"""Measures logsvc: `make bench`, or `python -m bench --scale tiny|small|full`."""
