@@ -244,7 +244,8 @@ def make_stream(job_args: tuple[str, dict[str, Any], int, int]) -> dict[str, Any
     )
     path = os.path.join(out, meta["file"])
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    needles, n, written, common = {k: [] for k in NEEDLES}, 0, 0, 0
+    needles: dict[str, list[int]] = {k: [] for k in NEEDLES}
+    n, written, common = 0, 0, 0
     with open(path, "wb") as f:
         while written < size:
             lines = [fn() for fn in r.choices(funcs, weights, k=CHUNK)]

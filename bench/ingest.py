@@ -171,7 +171,7 @@ async def _into_store(root: Path, folder: Path) -> dict[str, float]:
     async def run(share: list[LogFile]) -> None:
         for file in share:
             name, at = StreamName(file.name["job"], file.name["task"], file.name["path"]), 0
-            with file.path.open("rb", buffering=0) as opened:  # noqa: ASYNC230 — of the page cache
+            with file.path.open("rb", buffering=0) as opened:
                 while data := opened.read(PIECE_BYTES):
                     (got,) = await store.append([Chunk(name, at, data)])
                     at += len(data)
