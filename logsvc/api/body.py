@@ -6,6 +6,7 @@ All bodies together stay within a budget of bytes; a request that does not fit w
 from __future__ import annotations
 
 import asyncio
+import traceback
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from contextlib import asynccontextmanager
 import zstandard
 from starlette.requests import Request
 
-from logsvc.errors import BadBody, TooLarge, UnknownEncoding
+from logsvc.errors import BadBody, LogsvcError, TooLarge, UnknownEncoding
 
 # What a slice of a packed body may unfold to before it is counted: four bytes of zstd make up to
 # 128 KiB, so this bounds what a malicious body can make us allocate beyond the limit to 32 MiB.
@@ -99,10 +100,15 @@ class Bodies:
             body = await self._read(request, length)
             if packed:
                 unfold = unfold_zstd if encoding == "zstd" else unfold_gzip
-                if len(body) > THREAD_BYTES:
-                    body = await asyncio.to_thread(unfold, body, self._limit)
-                else:
-                    body = unfold(body, self._limit)
+                try:
+                    if len(body) > THREAD_BYTES:
+                        body = await asyncio.to_thread(unfold, body, self._limit)
+                    else:
+                        body = unfold(body, self._limit)
+                except LogsvcError as refusal:
+                    # Its trace would keep alive what came out so far, and out of the budget, until the answer is sent.
+                    traceback.clear_frames(refusal.__traceback__)
+                    raise
             yield body
 
     def _declared_length(self, request: Request) -> int | None:
