@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the corpus")
     asked = parser.parse_args()
     _allow_many_files()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, too
     corpus = plan.load(asked.scale, asked.seed)
     report = Report(title(asked.scale, corpus.size, len(corpus.files)))
     start = time.monotonic()

@@ -22,6 +22,7 @@ from bench.service import Service, WrongAnswer
 FRAMES_PER_SECOND = 10
 FRAME_LINES = 100
 STREAMS, STREAMS_A_NODE, LINES_PER_SECOND = 3200, 32, 10
+GIVE_UP_MS = 10_000  # a node that is this late sends no more: the service does not keep up
 READY_SECONDS = 120
 
 
@@ -121,14 +122,12 @@ def fleet(report: Report, service: Service, scale: Scale) -> None:
     used, start = service.cpu_seconds(), time.perf_counter()
     first, times = asyncio.run(_fleet(service, scale.fleet_seconds))
     cores = (service.cpu_seconds() - used) / (time.perf_counter() - start)
-    report.at_most(
-        "3,200 streams x 10 lines/s, acknowledged, p99",
-        percentile(times, 99),
-        500,
-        "ms",
-        f"p50 {median(times):.0f}, {len(times):,} batches, {cores:.2f} cores; first batches, which make the streams, "
-        f"p99 {percentile(first, 99):.0f}",
+    wanted = scale.fleet_seconds * STREAMS // STREAMS_A_NODE
+    note = (
+        f"p50 {median(times):.0f}, {len(times):,} of {wanted:,} batches, {cores:.2f} cores; "
+        f"first batches, which make the streams, p99 {percentile(first, 99):.0f}"
     )
+    report.at_most("3,200 streams x 10 lines/s, acknowledged, p99", percentile(times, 99), 500, "ms", note)
 
 
 async def _fleet(service: Service, seconds: int) -> tuple[list[float], list[float]]:
@@ -171,6 +170,8 @@ async def _node(service: Service, node: int, part: float, seconds: int, made: as
             results = orjson.loads(answer).get("results", []) if b" 200 " in status[:20] else []
             if [one.get("next_offset") for one in results] != [offset] * STREAMS_A_NODE:
                 raise WrongAnswer(f"a batch was not stored: {answer[:200]!r}")
+            if second and times[-1] > GIVE_UP_MS:
+                break
     finally:
         writer.close()
     return times

@@ -12,7 +12,7 @@ from bench.service import START_SECONDS, Service, WrongAnswer
 
 def restart(report: Report, service: Service, corpus: Corpus, times: int) -> None:
     """From the start of the process until readyz says yes, after kill -9."""
-    took = [_once(service) for _ in range(times)]
+    took, used = zip(*(_once(service) for _ in range(times)), strict=True)
     sizes = {}
     with service.client() as client:
         for job in {file.name["job"] for file in corpus.files}:
@@ -25,11 +25,12 @@ def restart(report: Report, service: Service, corpus: Corpus, times: int) -> Non
     if lost:
         raise WrongAnswer(f"{lost} acknowledged bytes are gone")
     stored = sum(path.stat().st_size for path in service.folder.rglob("*") if path.is_file())
-    note = f"{corpus.size >> 20} MiB of logs and more, {stored >> 20} MiB on disk, nothing lost"
+    note = f"{median(used):.2f} s of CPU, {corpus.size >> 20} MiB of logs and more, {stored >> 20} MiB on disk, nothing lost"
     report.at_most("restart after kill -9 until readyz", median(took), 1, "s", note)
 
 
-def _once(service: Service) -> float:
+def _once(service: Service) -> tuple[float, float]:
+    """Seconds, and seconds of CPU."""
     service.kill()
     start = time.perf_counter()
     service.launch()
@@ -39,8 +40,9 @@ def _once(service: Service) -> float:
             connection.request("GET", "/readyz")
             if connection.getresponse().status == 200:
                 took = time.perf_counter() - start
+                used = service.cpu_seconds()
                 service.wait_ready()
-                return took
+                return took, used
         except OSError:
             time.sleep(0.005)
         finally:

@@ -56,6 +56,7 @@ def searches(report: Report, service: Service, corpus: Corpus, scale: Scale) -> 
         for name, goal in GOALS.items():
             query = _query(corpus.queries[name])
             times = []
+            used = service.cpu_seconds()
             for _ in range(scale.repeats):
                 ms, got = client.timed(path, limit=PAGE, **query)
                 _check_count(got, name, big.counts[name])
@@ -63,15 +64,18 @@ def searches(report: Report, service: Service, corpus: Corpus, scale: Scale) -> 
                 if found != big.needles[name][:PAGE]:
                     raise WrongAnswer(f"{name}: lines {found[:5]}, not {big.needles[name][:5]}")
                 times.append(ms)
-            report.at_most(CALLED[name], median(times), goal, "ms", f"{big.counts[name]} found")
+            note = f"{big.counts[name]} found, {_cpu(service, used, scale)}"
+            report.at_most(CALLED[name], median(times), goal, "ms", note)
         _absent(report, client, corpus, scale)
         common = _query(corpus.queries["common"])
         times = []
+        used = service.cpu_seconds()
         for _ in range(scale.repeats):
             ms, got = client.timed(path, limit=0, **common)
             _check_count(got, "common", big.counts["common"])
             times.append(ms)
-        report.at_most("search: exact count of `loss`", median(times), 350, "ms", f"{big.counts['common']:,} lines")
+        note = f"{big.counts['common']:,} lines, {_cpu(service, used, scale)}"
+        report.at_most("search: exact count of `loss`", median(times), 350, "ms", note)
         times = []
         for _ in range(scale.repeats):
             ms, got = client.timed(path, limit=PAGE, count="none", **common)
@@ -92,6 +96,11 @@ def _absent(report: Report, client: Client, corpus: Corpus, scale: Scale) -> Non
             raise WrongAnswer(f"only {got['searched_streams']} streams were searched")
         times.append(ms)
     report.at_most("search: absent word, all streams", median(times), 7, "ms")
+
+
+def _cpu(service: Service, before: float, scale: Scale) -> str:
+    """What a search took of the processors: tells a busy machine from a slow search."""
+    return f"{1000 * (service.cpu_seconds() - before) / scale.repeats:.0f} ms of CPU"
 
 
 def _query(said: dict[str, Any]) -> dict[str, Any]:
