@@ -75,12 +75,6 @@ def level_of(raw: bytes, word_at: int = 0) -> Optional[str]:
     return found.lastgroup if found else None
 
 
-def is_marked(line: bytes) -> bool:
-    """True where the line itself carries one of the platform's marks."""
-    folded = line.lower()
-    return MARKS[0] in folded or MARKS[1] in folded
-
-
 class SystemRule:
     """
     Which lines the platform wrote; carries what one line says of the next.

@@ -145,7 +145,7 @@ class Catalog:
         with self.reader() as reader:
             copy = sqlite3.connect(part)
             try:
-                reader.backup(copy, pages=1024, sleep=0.0)
+                reader.backup(copy)  # in one step: from one snapshot, however much is written meanwhile
                 copy.execute("PRAGMA journal_mode=DELETE")
             finally:
                 copy.close()

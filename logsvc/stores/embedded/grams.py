@@ -247,10 +247,6 @@ class FilterGroups:
             found = found[(owners == stream) | (owners == SEVERAL)]
         return found[found < columns]
 
-    def missing_bytes(self) -> int:
-        """Bytes by which the file is shorter than its full groups (0: sound)."""
-        return max(0, self.open_group * GROUP_BYTES - os.fstat(self._file).st_size)
-
     def close(self) -> None:
         """Let go of the file."""
         if self._file >= 0:

@@ -16,6 +16,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -66,7 +67,6 @@ class Segment:
     sequence: int
     path: Path
     size: int  # written, whether or not the catalog knows
-    fresh: bool = True  # the catalog has no row of it yet
     named: set[int] = field(default_factory=set)  # streams whose names stand in it
 
 
@@ -147,7 +147,7 @@ class SegmentFiles:
                 continue
             known = self._writing.get(job)
             if size < MAX_SEGMENT_BYTES and (known is None or known.sequence < sequence):
-                self._writing[job] = Segment(id_, job, sequence, path, size, fresh=False)
+                self._writing[job] = Segment(id_, job, sequence, path, size)
         return problems
 
     def append(self, job: str, chunks: list[tuple[int, StreamName, int, int, bytes]]) -> tuple[Segment, list[Place]]:
@@ -161,20 +161,7 @@ class SegmentFiles:
             job_lock = self._job_locks.setdefault(job, threading.Lock())
         with job_lock:
             segment = self._segment(job)
-            try:
-                return segment, self._write(segment, chunks)
-            except OSError:
-                with self._lock:
-                    self._writing.pop(job, None)
-                raise
-
-    def committed(self, segment: Segment) -> None:
-        """The catalog has the segment's row now."""
-        segment.fresh = False
-
-    def path(self, segment: int) -> Path:
-        """Where a segment lies."""
-        return self._paths[segment]
+            return segment, self._write(segment, chunks)
 
     def read(self, place: Place) -> bytes:
         """Payload of a frame; raises StoreUnavailable where it is damaged or gone."""
@@ -217,9 +204,11 @@ class SegmentFiles:
         parts: list[bytes] = []
         places: list[Place] = []
         position = segment.size
+        named: set[int] = set()
         for stream, name, offset, raw_size, payload in chunks:
             if stream not in segment.named:
                 segment.named.add(stream)
+                named.add(stream)
                 about = json.dumps(
                     {"job": name.job, "task": name.task, "path": name.path, "generation": name.generation}
                 )
@@ -230,17 +219,32 @@ class SegmentFiles:
             position += len(parts[-1])
         file = os.open(segment.path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            at = segment.size
-            for part in parts:
-                written = 0
-                while written < len(part):
-                    written += os.pwrite(file, part[written:] if written else part, at + written)
-                at += len(part)
-            os.fdatasync(file)
+            try:
+                at = segment.size
+                for part in parts:
+                    written = 0
+                    while written < len(part):
+                        written += os.pwrite(file, part[written:] if written else part, at + written)
+                    at += len(part)
+                self._sync(file, segment)
+            except OSError:
+                segment.named.difference_update(named)
+                with suppress(OSError):  # a full disk gets its room back
+                    os.ftruncate(file, segment.size)
+                raise
         finally:
             os.close(file)
         segment.size = position
         return places
+
+    def _sync(self, file: int, segment: Segment) -> None:
+        try:
+            os.fdatasync(file)
+        except OSError:
+            # The kernel may have dropped what it could not write, and tells only once: never again this file.
+            with self._lock:
+                self._writing.pop(segment.job, None)
+            raise
 
     def _open_for_reading(self, segment: int) -> FileIO:
         path = self._paths.get(segment)

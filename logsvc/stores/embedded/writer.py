@@ -152,6 +152,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._parked: list[Append] = []  # a stream of theirs is busy
         self._released = False  # some stream is not busy any more
+        self._must_reload = False  # a transaction failed: memory may be ahead of the catalog
         self._packs_under_way = 0
         self._next_stream = _next_id(connection, "streams")
         self._next_tail = _next_id(connection, "tails")
@@ -209,6 +210,8 @@ class Writer:
         self._touched, self._outcomes, self._after, self._wants_pack = {}, [], [], []
         self._doubtful, self._bulk = [], []
         try:
+            if self._must_reload:
+                self._reload()
             self._connection.execute("BEGIN IMMEDIATE")
             for item in items:
                 self._apply(item)
@@ -238,7 +241,7 @@ class Writer:
             error = StoreUnavailable("the store failed inside; nothing of this request was stored")
             log.error("commit_failed", exc_info=exc)
         self._registry.drop([*self._touched.values(), *self._doubtful])
-        self._filters.load(*read_filters(self._connection))
+        self._must_reload = True
         waiting = {id(append) for append in self._parked}
         self._outcomes = []
         for item in items:
@@ -254,7 +257,12 @@ class Writer:
                 self._outcomes.append(Outcome(item.future, error=error))
         self._released = True
         self._touched, self._after, self._wants_pack, self._bulk = {}, [], [], []
+
+    def _reload(self) -> None:
+        """Take up what is committed, where memory may know of more."""
+        self._filters.load(*read_filters(self._connection))
         self.tail_bytes = _tail_bytes(self._connection)
+        self._must_reload = False
 
     def _apply(self, item: Any) -> None:
         if isinstance(item, Append):
