@@ -10,7 +10,7 @@ import pytest
 
 from builders import HandClock, a_chunk, a_stream
 from logsvc.model.query import SearchQuery
-from logsvc.stores.embedded import packer, writer
+from logsvc.stores.embedded import packer, rows, writer
 from logsvc.stores.embedded.grams import COLUMNS, SEVERAL, FilterGroups, Requirement, column_of, gram_hashes
 from logsvc.stores.embedded.lines import WORDS, find_words
 from logsvc.stores.embedded.literals import needs_of
@@ -148,10 +148,10 @@ def test_a_line_that_matches_holds_what_the_pattern_needs(seed: int) -> None:
 
 async def test_searches_over_many_groups(tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small chunks make many groups; answers equal the plain store's, before and after a restart."""
-    for module in (packer, writer):
+    for module in (packer, rows, writer):
         monkeypatch.setattr(module, "CHUNK_BYTES", 1500)
     monkeypatch.setattr(writer, "BULK_BYTES", 500)
-    monkeypatch.setattr(writer, "SMALL_CHUNK_BYTES", 600)
+    monkeypatch.setattr(rows, "SMALL_CHUNK_BYTES", 600)
     rng = random.Random(11)
     plain, store = MemoryStore(clock), EmbeddedStore(tmp_path / "data", clock=clock)
     await store.open()

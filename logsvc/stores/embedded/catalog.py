@@ -174,22 +174,10 @@ def lock_folder(folder: Path) -> int:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise CannotStart(
-            f"the data folder {folder} cannot be made: {exc.strerror}; choose another with --data-dir"
-        ) from exc
-    owner = folder.stat().st_uid
-    if os.geteuid() not in (0, owner):
-        raise CannotStart(
-            f"the data folder {folder} belongs to user {owner}, this process runs as {os.geteuid()}; "
-            "run logsvc as its owner, or choose another folder with --data-dir"
-        )
-    try:
         file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise CannotStart(
-            f"the data folder {folder} cannot be written: {exc.strerror}; "
-            "make it writable, or choose another with --data-dir"
+            f"the data folder {folder} cannot be used: {exc.strerror}; choose another with --data-dir"
         ) from exc
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -32,11 +32,12 @@ from logsvc.stores.embedded.catalog import Catalog, lock_folder
 from logsvc.stores.embedded.grams import FilterGroups
 from logsvc.stores.embedded.packer import Packer
 from logsvc.stores.embedded.registry import Registry
+from logsvc.stores.embedded.rows import read_filters
 from logsvc.stores.embedded.search import Cancelled, Searcher
 from logsvc.stores.embedded.segments import SegmentFiles
 from logsvc.stores.embedded.tail import HotStream
 from logsvc.stores.embedded.windows import Windows
-from logsvc.stores.embedded.writer import Append, Call, Outcome, PackNow, Seal, Writer, read_filters
+from logsvc.stores.embedded.writer import Append, Call, Outcome, PackNow, Seal, Writer
 
 READERS = 4  # threads for windows, downloads and the like
 MAX_BACKLOG_BYTES = 48 * 1024 * 1024  # of appends under way; beyond it, they wait
@@ -98,14 +99,7 @@ class EmbeddedStore:
             self._searcher = Searcher(self._registry, self._filters, self._blocks, self._windows)
             self._packer = Packer(self._segments)
             self._writer = Writer(
-                connection,
-                self._registry,
-                self._segments,
-                self._filters,
-                self._packer,
-                self._clock,
-                self._held,
-                self._hand_over,
+                connection, self._registry, self._filters, self._packer, self._clock, self._held, self._hand_over
             )
             self._writer.start()
         except BaseException:

@@ -21,11 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from logsvc.errors import ContentConflict, LogsvcError, OffsetGap, StoreUnavailable
 from logsvc.model.chunk import Appended, Chunk
-from logsvc.model.job import JOB_KIND, new_job
 from logsvc.model.stream import StreamName, parse_path
 from logsvc.ports import Clock, Committed
 from logsvc.stores.embedded.catalog import translated
@@ -33,14 +30,13 @@ from logsvc.stores.embedded.grams import FilterGroups
 from logsvc.stores.embedded.lines import LineScanner
 from logsvc.stores.embedded.packer import CHUNK_BYTES, Extent, Packed, Packer, PackTask
 from logsvc.stores.embedded.registry import Registry
-from logsvc.stores.embedded.segments import SegmentFiles
+from logsvc.stores.embedded.rows import Rows
 from logsvc.stores.embedded.tail import HotStream, Tail
 
 BULK_BYTES = CHUNK_BYTES // 2  # from here on an append may be packed before it is committed
 MAX_TAIL_BYTES = 64 * 1024 * 1024  # of all tails together; then the largest are packed
 PACK_STEP_BYTES = 16 * 1024 * 1024  # how much is packed when they pass it
 TASK_BYTES = 4 * 1024 * 1024  # of tails packed and committed together
-SMALL_CHUNK_BYTES = 128 * 1024  # smaller chunks share a filter column
 QUIET_SECONDS = 1.0  # then the WAL is truncated and free pages are given back
 VACUUM_PAGES = 256  # given back at a time
 
@@ -134,7 +130,6 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         registry: Registry,
-        segments: SegmentFiles,
         filters: FilterGroups,
         packer: Packer,
         clock: Clock,
@@ -143,8 +138,6 @@ class Writer:
     ) -> None:
         self._connection = connection
         self._registry = registry
-        self._segments = segments
-        self._filters = filters
         self._packer = packer
         self._clock = clock
         self._read_held = read_held
@@ -154,9 +147,9 @@ class Writer:
         self._released = False  # some stream is not busy any more
         self._must_reload = False  # a transaction failed: memory may be ahead of the catalog
         self._packs_under_way = 0
-        self._next_stream = _next_id(connection, "streams")
-        self._next_tail = _next_id(connection, "tails")
-        self.tail_bytes = _tail_bytes(connection)
+        self._rows = Rows(connection, filters)
+        self._next_stream = self._rows.next_id("streams")
+        self.tail_bytes = self._rows.tail_bytes()
         # of the transaction under way
         self._touched: dict[int, HotStream] = {}  # changed: followers are told
         self._doubtful: list[HotStream] = []  # to be forgotten should it fail
@@ -260,8 +253,8 @@ class Writer:
 
     def _reload(self) -> None:
         """Take up what is committed, where memory may know of more."""
-        self._filters.load(*read_filters(self._connection))
-        self.tail_bytes = _tail_bytes(self._connection)
+        self._rows.reload()
+        self.tail_bytes = self._rows.tail_bytes()
         self._must_reload = False
 
     def _apply(self, item: Any) -> None:
@@ -434,8 +427,8 @@ class Writer:
             if each.packed:
                 self._replace_tail(each.packed)
             else:
-                self._insert_tail(stream.id, stream.draft.base + stream.draft.size, each.data, now)
-                stream.draft.add(self._next_tail - 1, each.data, now)
+                draft = stream.draft
+                draft.add(self._rows.insert_tail(stream.id, draft.base + draft.size, each.data, now), each.data, now)
             if stream.sealed and not each.final:
                 self._set_sealed(stream, False)
         if each.final:
@@ -459,20 +452,9 @@ class Writer:
         return Committed(str(stream.id), stream.tail.lines_before + stream.tail.view.lines, *state)
 
     def _insert_stream(self, stream: HotStream, owner: str | None) -> None:
-        name = stream.name
-        scanner = orjson.dumps(stream.tail.packed_scanner.state()).decode()
-        self._connection.execute(
-            "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, x'')",
-            (stream.id, name.job, name.task, name.path, name.generation, stream.kind, stream.rank, stream.device,
-             stream.created_ms, stream.created_ms, scanner),
-        )  # fmt: skip
-        job = orjson.dumps(new_job(name.job, owner=owner, now=self._clock.now())).decode()
-        self._connection.execute("INSERT OR IGNORE INTO records VALUES (?, ?, 1, ?)", (JOB_KIND, name.job, job))
-        for id_, generation in self._connection.execute(
-            "SELECT id, generation FROM streams WHERE job = ? AND task = ? AND path = ? AND id != ?",
-            (name.job, name.task, name.path, stream.id),
-        ).fetchall():
-            if generation > name.generation:
+        self._rows.insert_stream(stream, owner, self._clock.now())
+        for id_, generation in self._rows.other_generations(stream):
+            if generation > stream.name.generation:
                 stream.superseded = True
             else:
                 older = self._registry.by_id(id_)
@@ -487,13 +469,7 @@ class Writer:
     def _set_sealed(self, stream: HotStream, sealed: bool) -> None:
         self._touched[stream.id] = stream
         stream.sealed = sealed
-        self._connection.execute("UPDATE streams SET sealed = ? WHERE id = ?", (sealed, stream.id))
-
-    def _insert_tail(self, stream: int, offset: int, data: bytes, received_ms: int) -> None:
-        self._connection.execute(
-            "INSERT INTO tails VALUES (?, ?, ?, ?, ?)", (self._next_tail, stream, offset, received_ms, data)
-        )
-        self._next_tail += 1
+        self._rows.set_sealed(stream.id, sealed)
 
     # Packs.
 
@@ -562,20 +538,19 @@ class Writer:
         if not packed.chunks or stream.draft is not tail or not self._registry.holds(stream):
             return
         self._touched[stream.id] = stream
-        self._insert_chunks(packed)
+        self._rows.insert_chunks(packed)
         left, straddles = tail.rest(packed.size, packed.lines, packed.chunks[-1].last_ms, packed.scanner)
-        self._delete_tails(tail.rows[: len(tail.rows) - len(left.rows) + straddles])
+        self._rows.delete_tails(tail.rows[: len(tail.rows) - len(left.rows) + straddles])
         if straddles:
-            self._insert_tail(stream.id, left.base, left.pieces[0], left.received_ms[0])
-            left.rows[0] = self._next_tail - 1
-        self._update_stream(stream, left)
+            left.rows[0] = self._rows.insert_tail(stream.id, left.base, left.pieces[0], left.received_ms[0])
+        self._rows.update_stream(stream, left)
         stream.draft = left
 
     def _replace_tail(self, packed: Packed) -> None:
         """Chunks in, the whole tail out, what is left of both as the new tail."""
         stream, old = packed.task.stream, packed.task.tail
-        self._insert_chunks(packed)
-        self._delete_tails(old.rows)
+        self._rows.insert_chunks(packed)
+        self._rows.delete_tails(old.rows)
         last_ms = packed.chunks[-1].last_ms
         left = Tail(
             old.base + packed.size,
@@ -585,71 +560,13 @@ class Writer:
             packed.scanner,
         )
         for data, received_ms in packed.rest:
-            self._insert_tail(stream.id, left.base + left.size, data, received_ms)
-            left.add(self._next_tail - 1, data, received_ms)
-        self._update_stream(stream, left)
+            row = self._rows.insert_tail(stream.id, left.base + left.size, data, received_ms)
+            left.add(row, data, received_ms)
+        self._rows.update_stream(stream, left)
         stream.draft = left
-
-    def _delete_tails(self, rows: Sequence[int]) -> None:
-        self._connection.executemany("DELETE FROM tails WHERE id = ?", [(row,) for row in rows])
-
-    def _update_stream(self, stream: HotStream, tail: Tail) -> None:
-        self._connection.execute(
-            "UPDATE streams SET packed_bytes = ?, packed_lines = ?, packed_users = ?, packed_ms = ?, scanner = ?, "
-            "head = ? WHERE id = ?",
-            (tail.base, tail.lines_before, tail.users_before, tail.packed_ms,
-             orjson.dumps(tail.packed_scanner.state()).decode(), stream.head, stream.id),
-        )  # fmt: skip
-
-    def _insert_chunks(self, packed: Packed) -> None:
-        segment, stream = packed.segment, packed.task.stream
-        assert segment is not None
-        self._connection.execute(
-            "INSERT INTO segments VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET size = MAX(size, excluded.size)",
-            (segment.id, segment.job, segment.sequence, packed.places[-1].position + packed.places[-1].length),
-        )
-        for chunk, place in zip(packed.chunks, packed.places, strict=True):
-            column = self._column(stream.id, chunk.size, chunk.invalid, chunk.folding, chunk.bits)
-            self._connection.execute(
-                "INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (stream.id, column, chunk.offset, chunk.size, chunk.lines_before, chunk.lines, chunk.users_before,
-                 chunk.users, chunk.opens_inside, chunk.invalid, chunk.folding, chunk.crlf,
-                 chunk.first_ms, chunk.last_ms, place.segment, place.position, place.length, chunk.marks),
-            )  # fmt: skip
-
-    def _column(self, stream: int, size: int, invalid: bool, folding: bool, bits: bytes) -> int:
-        filters = self._filters
-        if filters.is_full:
-            group = filters.write_open_group()
-            self._connection.execute(
-                "INSERT OR REPLACE INTO filter_groups VALUES (?, ?, ?, ?)", (filters.open_group, *group)
-            )
-            self._connection.execute("DELETE FROM filter_columns")
-            filters.begin_group()
-        number = filters.place(size, small_below=SMALL_CHUNK_BYTES, full_at=CHUNK_BYTES)
-        row = filters.add(number, stream, invalid=invalid, folding=folding, bits=bits)
-        self._connection.execute("INSERT OR REPLACE INTO filter_columns VALUES (?, ?, ?, ?, ?)", (number, *row))
-        return number
 
     def _now_ms(self) -> int:
         return round(self._clock.now() * 1000)
-
-
-def read_filters(
-    connection: sqlite3.Connection,
-) -> tuple[list[tuple[bytes, int, int]], list[tuple[int, int, int, int, bytes]]]:
-    """Full groups and the columns of the open one, as `FilterGroups.load` takes them."""
-    groups = connection.execute("SELECT streams, invalid, folding FROM filter_groups ORDER BY id").fetchall()
-    columns = connection.execute("SELECT id, stream, invalid, folding, bits FROM filter_columns").fetchall()
-    return groups, columns
-
-
-def _tail_bytes(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT COALESCE(SUM(LENGTH(data)), 0) FROM tails").fetchone()[0])
-
-
-def _next_id(connection: sqlite3.Connection, table: str) -> int:
-    return int(connection.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}").fetchone()[0])
 
 
 def _packing_error(exc: Exception) -> LogsvcError:
