@@ -41,12 +41,12 @@ class Report:
 
     def at_most(self, name: str, value: float, goal: float, unit: str, note: str = "") -> None:
         """A row that is met where the value is small enough."""
-        verdict = "met" if value <= goal else f"no, {_share(value / goal - 1)} over"
+        verdict = "met" if value <= goal else f"no, {_share(value / goal - 1)}"
         self.add(name, _said(value, unit, note), f"<= {number(goal)} {unit}".strip(), verdict)
 
     def at_least(self, name: str, value: float, goal: float, unit: str, note: str = "") -> None:
         """A row that is met where the value is large enough."""
-        verdict = "met" if value >= goal else f"no, {_share(1 - value / goal)} under"
+        verdict = "met" if value >= goal else f"no, {1 - value / goal:.0%} under"
         self.add(name, _said(value, unit, note), f">= {number(goal)} {unit}".strip(), verdict)
 
     def fail(self, name: str, why: str) -> None:
@@ -100,8 +100,8 @@ def _said(value: float, unit: str, note: str) -> str:
     return f"{number(value)} {unit}".strip() + (f"; {note}" if note else "")
 
 
-def _share(part: float) -> str:
-    return f"{part:.0%}" if part < 2 else f"{part:.1f} times"
+def _share(over: float) -> str:
+    return f"{over:.0%} over" if over < 1 else f"{over + 1:.1f} times the goal"
 
 
 def _width(text: str) -> int:

@@ -25,7 +25,7 @@ def restart(report: Report, service: Service, corpus: Corpus, times: int) -> Non
     if lost:
         raise WrongAnswer(f"{lost} acknowledged bytes are gone")
     stored = sum(path.stat().st_size for path in service.folder.rglob("*") if path.is_file())
-    note = f"{median(used):.2f} s of CPU, {corpus.size >> 20} MiB of logs and more, {stored >> 20} MiB on disk, nothing lost"
+    note = f"{median(used):.2f} s of CPU, {corpus.size >> 20} MiB of logs, nothing lost, {stored >> 20} MiB on disk"
     report.at_most("restart after kill -9 until readyz", median(took), 1, "s", note)
 
 

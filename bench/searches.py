@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from bench.plan import MIB, Corpus, LogFile, Scale
-from bench.report import Report, median, percentile
+from bench.report import Report, median, number, percentile
 from bench.service import Client, Service, WrongAnswer
 
 LINES = 500
@@ -38,13 +38,13 @@ def windows(report: Report, service: Service, corpus: Corpus, scale: Scale) -> N
             ms, got = client.timed(path, **{"from": first, "limit": LINES})
             _check_window(got, big, first)
             times.append(ms)
-        report.at_most("500 lines by number, p50", median(times), 2, "ms", f"p99 {percentile(times, 99):.2g}")
+        report.at_most("500 lines by number, p50", median(times), 2, "ms", f"p99 {number(percentile(times, 99))}")
         times = []
         for _ in range(scale.windows):
             ms, got = client.timed(path, **{"from": -LINES, "limit": LINES})
             _check_window(got, big, big.lines - LINES + 1)
             times.append(ms)
-        report.at_most("last 500 lines, p50", median(times), 1, "ms", f"p99 {percentile(times, 99):.2g}")
+        report.at_most("last 500 lines, p50", median(times), 1, "ms", f"p99 {number(percentile(times, 99))}")
 
 
 def searches(report: Report, service: Service, corpus: Corpus, scale: Scale) -> None:
