@@ -60,6 +60,10 @@ class Registry:
                 self._by_name.pop(stream.name, None)
                 self._cold.add(stream.id)  # perhaps: it is looked at when asked for
 
+    def drop_all(self) -> None:
+        """Forget every stream."""
+        self.drop(list(self._by_id.values()))
+
     def trim(self) -> None:
         """Keep memory bounded; called by the writer, between commits."""
         if len(self._by_id) > MAX_STREAMS:

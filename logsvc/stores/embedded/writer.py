@@ -192,7 +192,10 @@ class Writer:
                 items = [item for item in items if item is not None]
             quiet = False
             while items:
-                self._transaction(items)
+                try:
+                    self._transaction(items)
+                except Exception as exc:
+                    self._recover(exc, items)
                 items = []
                 if self._released:  # those who waited go before those who came since
                     items, self._parked, self._released = list(self._parked), [], False
@@ -202,6 +205,7 @@ class Writer:
     def _transaction(self, items: list[Any]) -> None:
         self._touched, self._outcomes, self._after, self._wants_pack = {}, [], [], []
         self._doubtful, self._bulk = [], []
+        self._packs_under_way -= sum(isinstance(item, (_Admitted, _PackedTails)) for item in items)
         try:
             if self._must_reload:
                 self._reload()
@@ -234,22 +238,34 @@ class Writer:
             error = StoreUnavailable("the store failed inside; nothing of this request was stored")
             log.error("commit_failed", exc_info=exc)
         self._registry.drop([*self._touched.values(), *self._doubtful])
-        self._must_reload = True
-        waiting = {id(append) for append in self._parked}
-        self._outcomes = []
         for item in items:
             if isinstance(item, _PackedTails):
-                self._packs_under_way -= 1
                 self._registry.drop(task.stream for task in item.tasks)
-                self._outcomes += [Outcome(future, error=error) for future in item.futures]
             elif isinstance(item, _Admitted):
-                self._packs_under_way -= 1
                 self._registry.drop(each.stream for each in item.incoming)
-                self._outcomes.append(Outcome(item.append.future, error=error))
-            elif id(item) not in waiting:
-                self._outcomes.append(Outcome(item.future, error=error))
-        self._released = True
+        self._must_reload = self._released = True
+        self._outcomes = self._failures(items, error)
         self._touched, self._after, self._wants_pack, self._bulk = {}, [], [], []
+
+    def _recover(self, exc: Exception, items: list[Any]) -> None:
+        """A fault of ours behind a commit: the catalog is right, what memory made of it may not be."""
+        log.error("writer_failed", exc_info=exc)
+        self._registry.drop_all()
+        self._must_reload = self._released = True
+        self._deliver(self._failures(items, StoreUnavailable("the store failed inside; send again")), [])
+
+    def _failures(self, items: list[Any], error: Exception) -> list[Outcome]:
+        """The same error for all who wait for these items; appends that are parked are tried again."""
+        waiting = {id(append) for append in self._parked}
+        futures: list[asyncio.Future[Any]] = []
+        for item in items:
+            if isinstance(item, _PackedTails):
+                futures += item.futures
+            elif isinstance(item, _Admitted):
+                futures.append(item.append.future)
+            elif id(item) not in waiting:
+                futures.append(item.future)
+        return [Outcome(future, error=error) for future in futures]
 
     def _reload(self) -> None:
         """Take up what is committed, where memory may know of more."""
@@ -261,10 +277,8 @@ class Writer:
         if isinstance(item, Append):
             self._admit(item)
         elif isinstance(item, _Admitted):
-            self._packs_under_way -= 1
             self._finish(item)
         elif isinstance(item, _PackedTails):
-            self._packs_under_way -= 1
             self._finish_tails(item)
         elif isinstance(item, Call):
             try:
