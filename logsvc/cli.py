@@ -24,7 +24,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the logs. $XDG_DATA_HOME/logsvc unless said otherwise.")]
+# Not looked at by the command line, which would say what is wrong in a box: the service says it in a sentence.
+DataDir = Annotated[
+    Path | None,
+    typer.Option(readable=False, help="Folder of the logs. $XDG_DATA_HOME/logsvc unless said otherwise."),
+]
 SEARCH_PAGE = 500
 
 
