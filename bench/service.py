@@ -49,7 +49,10 @@ class Service:
 
     def launch(self) -> None:
         """Start the process and nothing else."""
-        settings = {name: value for name, value in os.environ.items() if not name.startswith("LOGSVC_")}
+        # Compiled modules, as after an ordinary installation: without them a restart measures the compiler.
+        taken = ("LOGSVC_", "PYTHONDONTWRITEBYTECODE")
+        settings = {name: value for name, value in os.environ.items() if not name.startswith(taken)}
+        settings["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "compiled")
         command = [sys.executable, "-m", "logsvc", "serve", "--port", str(self.port), "--data-dir", str(self.folder)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=settings)
