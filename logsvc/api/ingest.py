@@ -16,6 +16,7 @@ from logsvc.api.services import API, principal, services
 from logsvc.core.ingest import MAX_GENERATION, checked_chunk, stream_name
 from logsvc.errors import BadBody, BadInput, LogsvcError
 from logsvc.model.chunk import MAX_OFFSET, Appended, Chunk
+from logsvc.model.stream import MAX_PATH_BYTES
 
 router = APIRouter(prefix=API, tags=["ingest"])
 
@@ -24,7 +25,7 @@ _LENGTH = struct.Struct("<I")
 _NAME = (
     text("job", "The job's id.", required=True, longest=128, form=schemas.JOB_FORM),
     text("task", "The task, as in worker-0.", required=True, longest=64, form=schemas.TASK_FORM),
-    text("path", "The file's place in a log archive.", required=True, longest=16_384),
+    text("path", "The file's place in a log archive.", required=True, longest=16_384, shown_longest=MAX_PATH_BYTES),
     integer("generation", "Which generation of the file.", low=0, high=MAX_GENERATION, default=0),
 )
 CHUNK = parameters(

@@ -114,16 +114,23 @@ def line_start(name: str, doc: str) -> Parameter:
 
 
 def text(
-    name: str, doc: str, *, required: bool = False, longest: int = 1024, many: bool = False, form: str | None = None
+    name: str,
+    doc: str,
+    *,
+    required: bool = False,
+    longest: int = 1024,
+    many: bool = False,
+    form: str | None = None,
+    shown_longest: int | None = None,
 ) -> Parameter:
-    """Any text that is not empty. `form` is shown only: whoever takes the text checks it and says more of it."""
+    """Any text that is not empty. `form` and `shown_longest` are for whoever takes the text to check, and say more of."""
 
     def read(name: str, value: str) -> str:
         if not 1 <= len(value) <= longest:
             raise BadInput(f"{name} must have 1 to {longest} characters, not {len(value)}.", parameter=name)
         return value
 
-    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": longest}
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": shown_longest or longest}
     if form:
         schema["pattern"] = form
     return Parameter(name, doc, read, schema, None, required, many)

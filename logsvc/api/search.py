@@ -19,14 +19,16 @@ from logsvc.model.stream import KINDS, check_job, check_task
 
 router = APIRouter(prefix=API, tags=["search"])
 
-MAX_PATTERN_CHARACTERS = 4096
-MAX_TEXT_CHARACTERS = 16_384  # an address has 64 KiB
+MAX_TEXT_CHARACTERS = 4096  # twelve bytes each in an address, which has 64 KiB
+READ_CHARACTERS = 16_384
 MAX_MATCHES = 1000
 MAX_SCOPE = 1000
 MAX_WAITING_SEARCHES = 64
 
 _COMMON = (
-    text("q", "What to find; never trimmed.", required=True, longest=MAX_TEXT_CHARACTERS),
+    text(
+        "q", "What to find; never trimmed.", required=True, longest=READ_CHARACTERS, shown_longest=MAX_TEXT_CHARACTERS
+    ),
     flag("regex", "1: `q` is a pattern in RE2 syntax."),
     flag("ignore_case", "1: in any case."),
     choice("lines", "All lines, or user lines only.", "all", "user", default="all"),
@@ -105,10 +107,9 @@ async def search_streams(request: Request) -> JSON:
 
 
 def _query(given: dict[str, Any], time_limit_seconds: float, *, count: bool) -> SearchQuery:
-    if given["regex"] and len(given["q"]) > MAX_PATTERN_CHARACTERS:
-        raise BadPattern(
-            f"The pattern has {len(given['q'])} characters, at most {MAX_PATTERN_CHARACTERS} are taken.", parameter="q"
-        )
+    if len(given["q"]) > MAX_TEXT_CHARACTERS:
+        kind = BadPattern if given["regex"] else BadInput
+        raise kind(f"q has {len(given['q'])} characters, at most {MAX_TEXT_CHARACTERS} are taken.", parameter="q")
     return SearchQuery(
         text=given["q"],
         regex=bool(given["regex"]),

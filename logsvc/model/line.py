@@ -59,6 +59,14 @@ def line_text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def line_texts(raw: bytes) -> list[str]:
+    r"""Texts of several lines at once, from their bytes with `\n` between them: as `line_text` gives each."""
+    texts = raw.decode("utf-8", "replace").split("\n")
+    if b"\r" in raw:
+        texts = [text[:-1] if text.endswith("\r") else text for text in texts]
+    return texts
+
+
 def level_of(raw: bytes, word_at: int = 0) -> Optional[str]:
     """
     "error", "warning" or None, from the first 1,024 bytes of a line.

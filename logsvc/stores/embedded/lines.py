@@ -21,7 +21,19 @@ from logsvc.model.line import (
     level_of,
 )
 
-_GLOG_STARTS = np.frombuffer(GLOG_START, np.uint8)
+SMALL_BYTES = 4096  # up to here plain Python is faster than numpy's calls
+
+
+def _table(octets: bytes) -> np.ndarray:
+    """Whether each of the 256 byte values is one of these."""
+    table = np.zeros(256, np.bool_)
+    table[list(octets)] = True
+    return table
+
+
+_GLOG_STARTS = _table(GLOG_START)
+_GLOG_LETTERS = {bytes([letter]) for letter in GLOG_START}
+_MARK_STARTS = _table(b"".join(mark[:1] + mark[:1].upper() for mark in MARKS))
 
 
 class LineMarks:
@@ -87,6 +99,9 @@ class LineScanner:
             words: where `data` may hold a mark or a level word (ascending; more does no harm), for
                 those who have found them already.
         """
+        if len(data) <= SMALL_BYTES:
+            self._scan_small(data, base, marks)
+            return
         octets = np.frombuffer(data, np.uint8)
         ends = np.flatnonzero(octets == 10)
         if not len(ends):
@@ -101,6 +116,27 @@ class LineScanner:
         self.open_head = b""
         self._push(data[int(ends[-1]) + 1 :])
 
+    def _scan_small(self, data: bytes, base: int, marks: LineMarks) -> None:
+        """The same, line by line."""
+        folded = data.lower()
+        marked = any(mark in folded for mark in MARKS)
+        telling = any(word in folded for word in LEVEL_WORDS)
+        start, end = 0, data.find(b"\n")
+        while end >= 0:
+            index = len(marks.ends)
+            marks.ends.append(base + end)
+            line = data[start:end]
+            if (marked or not self.rule.quiet) and self.rule.feed(line):
+                marks.system.append(index)
+            if self.open_head:
+                line, self.open_head = self.open_head + line, b""
+                _add_level(level_of(line), index, marks)
+            elif telling or line[:1] in _GLOG_LETTERS:
+                _add_level(level_of(line), index, marks)
+            start = end + 1
+            end = data.find(b"\n", start)
+        self._push(data[start:])
+
     def _push(self, piece: bytes) -> None:
         self.rule.push(piece)
         if len(self.open_head) < LEVEL_BYTES:
@@ -112,9 +148,9 @@ class LineScanner:
         # The first line may have begun before `data`.
         _add_level(level_of(self.open_head + data[: min(int(ends[0]), LEVEL_BYTES)]), first, marks)
         starts = ends[:-1] + 1
-        glog = starts[np.isin(octets[starts], _GLOG_STARTS)]
+        glog = starts[_GLOG_STARTS[octets[starts]]]
         glog = glog[octets[glog + 1] - np.uint8(48) < 10]  # a digit follows
-        words = words[~np.isin(octets[words], _MARK_OCTETS)]
+        words = words[~_MARK_STARTS[octets[words]]]
         places = np.sort(np.concatenate((words, glog)))
         lines, firsts = np.unique(np.searchsorted(ends, places), return_index=True)
         for index, place in zip(lines.tolist(), places[firsts].tolist(), strict=True):
@@ -130,7 +166,7 @@ class LineScanner:
         self, data: bytes, octets: np.ndarray, ends: np.ndarray, words: np.ndarray, first: int, marks: LineMarks
     ) -> None:
         rule, count = self.rule, len(ends)
-        words = words[np.isin(octets[words], _MARK_OCTETS)]
+        words = words[_MARK_STARTS[octets[words]]]
         places = [place for place in words.tolist() if _is_mark(data, place)]
         marked = np.unique(np.searchsorted(ends, np.array(places, np.int64))).tolist() if places else []
         at = 0  # the next line to judge
@@ -154,7 +190,6 @@ class LineScanner:
 
 
 WORDS = (*MARKS, *LEVEL_WORDS)
-_MARK_OCTETS = np.frombuffer(b"".join(mark[:1] + mark[:1].upper() for mark in MARKS), np.uint8)
 
 
 def find_words(folded: bytes) -> np.ndarray:

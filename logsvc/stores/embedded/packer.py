@@ -266,7 +266,10 @@ def _squeeze(data: bytes) -> _Squeezed:
         except UnicodeDecodeError:
             invalid = True
         folding = any(letter in data for letter in _FOLDING)
-    return _Squeezed(payload, bits, words, invalid, folding, b"\r\n" in data)
+    octets = np.frombuffer(data, np.uint8)
+    returns = np.flatnonzero(octets[:-1] == 13)
+    crlf = bool((octets[returns + 1] == 10).any())
+    return _Squeezed(payload, bits, words, invalid, folding, crlf)
 
 
 def _cuts(data: bytes, extent: Extent) -> array[int]:

@@ -43,7 +43,7 @@ class Scanner:
         self._until = None if query.until is None else first_millisecond(query.until)
         self._literal: bytes | None = None  # what to find, folded where case is ignored
         self._regexp: Any = None  # run over whole blocks; None: only over single lines
-        self._guide: bytes | None = None  # a literal that each matching line holds
+        self._guides: list[bytes] = []  # literals that each matching line holds, the longest first
         if query.regex:
             needs = needs_of(query.text, query.ignore_case)
             self._fold = needs.ignore_case
@@ -51,8 +51,8 @@ class Scanner:
             if needs.by_line:
                 self._regexp = compile_re2(b"(?m)" + query.text.encode(), literal=False, ignore_case=query.ignore_case)
             single = [next(iter(clause)) for clause in clauses if len(clause) == 1]
-            if single and not self._fold:
-                self._guide = max(single, key=len).encode()
+            if not self._fold:
+                self._guides = [text.encode() for text in sorted(single, key=len, reverse=True)[:3]]
         else:
             self._fold = query.ignore_case
             clauses = [frozenset([query.text])]
@@ -146,9 +146,9 @@ class Scanner:
                 return literal_lines(data, ends, self._literal)
             if not (self._folds_to_ascii and block.folding):
                 return literal_lines(data.lower(), ends, self._literal)
-        if self._guide is not None:
-            lines = literal_lines(data, ends, self._guide)
-            if self._regexp is None or len(lines) <= SPARSE_HITS:
+        for guide in self._guides:
+            lines = sparse_lines(data, ends, guide)
+            if lines is not None:
                 return self._judge_lines(data, ends, lines)
         if self._regexp is None:
             return self._judge_lines(data, ends, np.arange(len(ends.all())))
@@ -189,11 +189,17 @@ class Ends:
 
 def literal_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray:
     """Indices of the lines that hold the needle, ascending."""
+    lines = sparse_lines(data, ends, needle)
+    return _dense_lines(data, ends.all(), needle) if lines is None else lines
+
+
+def sparse_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray | None:
+    """The same for a needle that few lines hold; None where they are more than SPARSE_HITS."""
     hits: list[int] = []
     place = data.find(needle)
     while place >= 0:
         if len(hits) == SPARSE_HITS:
-            return _dense_literal_lines(data, ends.all(), needle)
+            return None
         hits.append(place)
         end = data.find(b"\n", place)
         if end < 0:
@@ -202,7 +208,7 @@ def literal_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray:
     return ends.lines_of(hits)
 
 
-def _dense_literal_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
+def _dense_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
     """The same by comparing four bytes everywhere at once, for needles that are common."""
     octets = np.frombuffer(data, np.uint8)
     seen = np.zeros(len(ends) + 1, np.bool_)  # the last: behind the last line's end

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from logsvc.model.line import line_text
+from logsvc.model.line import line_text, line_texts
 from logsvc.model.query import MAX_ANSWER_TEXT_BYTES, MAX_LINE_TEXT_BYTES, Line, Match, Window, WindowQuery
 from logsvc.stores.embedded.blocks import Block, Blocks, Snapshot
 
@@ -145,10 +145,11 @@ class Windows:
         stops = ends[indices].tolist()
         times = block.received_ms(ends[indices]).tolist()
         system = _between(marks.system, first, last)
-        errors = _between(marks.errors, first, last)
-        warnings = _between(marks.warnings, first, last)
+        levels = dict.fromkeys(_between(marks.warnings, first, last), "warning")
+        levels |= dict.fromkeys(_between(marks.errors, first, last), "error")
         user = block.users_before + first - int(np.searchsorted(marks.system, first))
         lines_before, offset = block.lines_before + 1, block.offset
+        texts = line_texts(data[starts[0] : stops[-1]])
         only_users = len(indices) != last - first + 1
         for index, start, stop, time_ms in zip(indices.tolist(), starts, stops, times, strict=True):
             is_system = not only_users and index in system
@@ -158,18 +159,16 @@ class Windows:
                 "n": lines_before + index,
                 "u": None if is_system else user,
                 "offset": offset + start,
-                "text": "",
+                "text": texts[index - first],
                 "system": is_system,
-                "level": "error" if index in errors else "warning" if index in warnings else None,
+                "level": levels.get(index),
                 "received_at": rfc3339(time_ms),
             }
             if start == 0 and block.opens_inside:
                 begin = self.line_offset(snap, line["n"])
                 line["offset"] = begin
                 set_text(line, self.head(snap, begin, offset + stop), offset + stop - begin)
-            elif stop - start <= MAX_LINE_TEXT_BYTES // 3:
-                line["text"] = line_text(data[start:stop])
-            else:
+            elif stop - start > MAX_LINE_TEXT_BYTES // 3:
                 set_text(line, data[start : min(stop, start + _HEAD_BYTES)], stop - start)
             if not answer.add(line):
                 return

@@ -38,7 +38,7 @@ MAX_TAIL_BYTES = 64 * 1024 * 1024  # of all tails together; then the largest are
 PACK_STEP_BYTES = 16 * 1024 * 1024  # how much is packed when they pass it
 TASK_BYTES = 4 * 1024 * 1024  # of tails packed and committed together
 QUIET_SECONDS = 1.0  # then the WAL is truncated and free pages are given back
-VACUUM_PAGES = 256  # given back at a time
+VACUUM_PAGES = 1024  # given back at a time
 
 log = logging.getLogger("logsvc.store")
 
