@@ -123,7 +123,7 @@ def text(
     form: str | None = None,
     shown_longest: int | None = None,
 ) -> Parameter:
-    """Any text that is not empty. `form` and `shown_longest` are for whoever takes the text to check, and say more of."""
+    """Any text that is not empty; `form` and `shown_longest` say more of it in the schema."""
 
     def read(name: str, value: str) -> str:
         if not 1 <= len(value) <= longest:

@@ -11,7 +11,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import load_all_checks
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from builders import HandClock
 from logsvc.app import build_app
@@ -60,10 +61,20 @@ schema = schemathesis.openapi.from_dict(
 
 
 @schema.parametrize()
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(case: schemathesis.Case, background: Background) -> None:
     if "{id}" in case.path and len(str(case.path_parameters.get("id", ""))) % 2:
         case.path_parameters["id"] = background.stream  # half of the time a stream that is there
-    case.call_and_validate(
-        base_url=f"http://{background.served.address}", headers=background.headers, excluded_checks=UNTOLD
-    )
+    excluded = [*UNTOLD, negative_data_rejection] if _broken_elsewhere(case) else UNTOLD
+    response = case.call(base_url=f"http://{background.served.address}", headers=background.headers)
+    if response.content == b"Invalid HTTP request received.":
+        return  # no HTTP: uvicorn answers that before the application hears of it
+    case.validate_response(response, excluded_checks=excluded)
+
+
+def _broken_elsewhere(case: schemathesis.Case) -> bool:
+    """True where what is wrong with a request may pass: a parameter nobody knows, a token that this test adds."""
+    told = {parameter.name for parameter in case.operation.query}
+    components = case.meta.components if case.meta else {}
+    headers = components.get(ParameterLocation.HEADER)
+    return bool(set(case.query or {}) - told) or (headers is not None and headers.mode.is_negative)
