@@ -103,7 +103,7 @@ async def test_spans_over_the_whole_text_of_a_cut_line(log_store: LogStore) -> N
 async def test_spans_are_bounded(log_store: LogStore) -> None:
     """A letter that stands in a line a million times is marked ten thousand times; answers end early."""
     stream_id = await write(log_store, b"a" * 1_000_000 + b"\n", (b"a" * 10_000 + b"\n") * 59)
-    for text, limits in (("a", {}), ("A", {"ignore_case": True}), ("a", {"regex": True})):
+    for text, limits in (("a", {}), ("A", {"ignore_case": True})):
         found = await find(log_store, stream_id, text, **limits)
         assert found.total == 60 and 30 < len(found.matches) < 60
         assert found.next == len(found.matches)
@@ -406,7 +406,7 @@ def page_of(page: SearchPage) -> list[tuple[str, int]]:
 @pytest.fixture
 async def many(log_store: LogStore) -> list[str]:
     """Five streams: three that match, one of them packed, one only in its unfinished line."""
-    filler = b"0123456 step loss=0.25\n" * 30_000
+    filler = b"0123456 step loss=0.25\n" * 24_000
     contents = [
         b"x needle\ny\nneedle\n",
         b"nothing\n",
@@ -418,13 +418,13 @@ async def many(log_store: LogStore) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [True, False])
-@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6, 1000])
+@pytest.mark.parametrize("limit", [1, 2, 5, 1000])
 async def test_search_over_many_streams_page_by_page(
     log_store: LogStore, many: list[str], limit: int, count: bool
 ) -> None:
     """In the order given, each by line; the cursor leads on; totals are whole on every page."""
     order = many[::-1]
-    expected = [(many[4], 2), (many[2], 30_001), (many[2], 60_002), (many[0], 1), (many[0], 3)]
+    expected = [(many[4], 2), (many[2], 24_001), (many[2], 48_002), (many[0], 1), (many[0], 3)]
     totals = {many[4]: 1, many[2]: 2, many[0]: 2}
     seen: list[tuple[str, int]] = []
     after = None
