@@ -38,11 +38,7 @@ def test_text(raw: bytes, text: str) -> None:
 SCRAPS = [b"\n", b"\r", b"\xe4", b"\xbf", b"\xa1", b"a", b"\xf0\x9f", b"\xff", b"\x98\x80"]
 
 
-@given(
-    st.lists(
-        st.sampled_from([b"\n", b"\r", b"\xe4", b"\xbf", b"\xa1", b"a", b"\xf0\x9f", b"\xff", b"\x98\x80"]), max_size=20
-    )
-)
+@given(st.lists(st.sampled_from(SCRAPS), max_size=20))
 def test_texts_of_several_lines(parts: list[bytes]) -> None:
     """At once, or one by one: the same."""
     raw = b"".join(parts)
