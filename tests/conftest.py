@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +15,14 @@ from logsvc.model.chunk import Appended, Chunk
 from logsvc.ports import LogStore
 from logsvc.stores.embedded.store import EmbeddedStore
 from logsvc.stores.memory import MemoryStore
+
+
+def pytest_configure() -> None:
+    """Processes that tests start take signals as usual, also where the tests run with nohup or in the background."""
+    if threading.current_thread() is threading.main_thread():
+        for ignorable, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+            if signal.getsignal(ignorable) is signal.SIG_IGN:
+                signal.signal(ignorable, usual)
 
 
 class PackedStore(EmbeddedStore):
