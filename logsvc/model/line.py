@@ -50,6 +50,7 @@ _WORD = re.compile(
 LEVEL_WORDS = (b"error", b"critical", b"fatal", b"traceback", b"exception", b"warn")
 GLOG_START = b"EFW"
 _LONGEST_LEAD = len('level" : "')  # of a form, before its word
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")  # what loggers for terminals write around a level
 
 
 def line_text(raw: bytes) -> str:
@@ -79,6 +80,8 @@ def level_of(raw: bytes, word_at: int = 0) -> Optional[str]:
     if raw.startswith(b"[WARNING]"):
         return "warning"
     raw = raw[:LEVEL_BYTES]
+    if b"\x1b" in raw:
+        raw, word_at = _COLOUR.sub(b" ", raw), 0
     found = _START.match(raw) or _WORD.search(raw, max(0, word_at - _LONGEST_LEAD))
     return found.lastgroup if found else None
 

@@ -11,7 +11,7 @@ import pytest
 from builders import HandClock, a_chunk, a_stream
 from logsvc.model.query import SearchQuery
 from logsvc.stores.embedded import packer, rows, writer
-from logsvc.stores.embedded.grams import COLUMNS, SEVERAL, FilterGroups, Requirement, column_of, gram_hashes
+from logsvc.stores.embedded.grams import COLUMNS, SEVERAL, FilterGroups, Requirement, Words, column_of, gram_hashes
 from logsvc.stores.embedded.lines import WORDS, find_words
 from logsvc.stores.embedded.literals import needs_of
 from logsvc.stores.embedded.store import EmbeddedStore
@@ -27,6 +27,10 @@ def some_text(rng: random.Random, lines: int) -> bytes:
         f"{rng.choice(words)} {rng.randrange(60)} {rng.choice(words)} {rng.random():.9f}\n".encode()
         for _ in range(lines)
     )
+
+
+def octets(text: bytes) -> np.ndarray:
+    return np.frombuffer(text, np.uint8)
 
 
 def required(*needles: bytes) -> Requirement:
@@ -47,7 +51,7 @@ def test_groups_find_what_is_there_also_when_loaded_anew(tmp_path: Path) -> None
         number = filters.place(10**6, small_below=1, full_at=10**6)
         columns[number] = (
             number,
-            *filters.add(number, index % 5 + 1, invalid=False, folding=False, bits=column_of(text)[0]),
+            *filters.add(number, index % 5 + 1, invalid=False, folding=False, bits=column_of(octets(text))[0]),
         )
         assert number == index
     again = FilterGroups(tmp_path / "filters.bin")
@@ -73,8 +77,8 @@ def test_small_chunks_share_a_column(tmp_path: Path) -> None:
     filters = FilterGroups(tmp_path / "filters.bin")
     numbers = [filters.place(40, small_below=50, full_at=100) for _ in range(3)]
     assert numbers == [0, 0, 1]
-    filters.add(0, 7, invalid=False, folding=True, bits=column_of(b"needle one")[0])
-    row = filters.add(0, 8, invalid=True, folding=False, bits=column_of(b"another thing")[0])
+    filters.add(0, 7, invalid=False, folding=True, bits=column_of(octets(b"needle one"))[0])
+    row = filters.add(0, 8, invalid=True, folding=False, bits=column_of(octets(b"another thing"))[0])
     assert row[:3] == (SEVERAL, True, True)
     for stream in (7, 8, 9):
         assert filters.candidates(required(b"needle"), stream).tolist() == [0]
@@ -87,7 +91,7 @@ def test_words_are_found_on_the_way(seed: int) -> None:
     rng = random.Random(seed)
     pieces = [b"\n", b" ", b"x", b"error", b"Error", b"warn", b"traceback", b"[ModelArts Service Log]", b"exceptional"]
     text = b"".join(rng.choice(pieces) for _ in range(500)).lower()
-    found = column_of(text, WORDS)[1].tolist()
+    found = column_of(octets(text), Words(WORDS))[1].tolist()
     assert set(find_words(text).tolist()) <= set(found)
     assert all(
         any(text.startswith(word[:8] if len(word) >= 8 else word[:4], place) for word in WORDS) for place in found

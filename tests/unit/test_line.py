@@ -65,6 +65,11 @@ def test_texts_of_several_lines(parts: list[bytes]) -> None:
         (b"x" * 2000 + b" ERROR ", None),
         (b"\xff ERROR \xff", "error"),
         (b"FATAL\r", "error"),
+        (b"\x1b[2m2026-11-24T01:00:00Z\x1b[0m \x1b[1;31mERROR\x1b[0m \x1b[1mnode\x1b[0m", "error"),
+        (b"\x1b[33mWARN\x1b[0m x", "warning"),
+        (b"\x1b[31mTraceback (most recent call last):", "error"),
+        (b"x\x1bERROR", "error"),
+        (b"\x1b[31mTERROR\x1b[0m", None),
     ],
 )
 def test_level(line: bytes, level: str | None) -> None:

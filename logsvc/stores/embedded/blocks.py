@@ -16,6 +16,7 @@ import numpy as np
 
 from logsvc.errors import StoreUnavailable
 from logsvc.stores.embedded.catalog import Catalog
+from logsvc.stores.embedded.octets import line_ends
 from logsvc.stores.embedded.packer import ChunkMarks, decode_marks, decompress
 from logsvc.stores.embedded.segments import Place, SegmentFiles
 from logsvc.stores.embedded.tail import HotStream, Tail, View
@@ -86,7 +87,7 @@ class Block:
     @cached_property
     def ends(self) -> np.ndarray:
         r"""Places of \n, ascending."""
-        return np.flatnonzero(np.frombuffer(self.data, np.uint8) == 10)
+        return line_ends(self.data)
 
     @property
     def known_ends(self) -> np.ndarray | None:

@@ -1,6 +1,6 @@
 """The filter that says in which chunks a needle cannot be.
 
-A chunk's filter is a set of 2^17 bits: the hashed 4-grams of its bytes, ASCII-folded. The filters of
+A chunk's filter is a set of 2^17 bits: the hashed 4-grams of its bytes, folded. The filters of
 64 columns are a group, transposed: one 64-bit word for each hash value, one bit for each column, so
 that asking a needle of the whole store is a handful of words a group. Full groups lie one after
 another in one memory-mapped file; the open group is in memory, its columns in the catalog. A column
@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from logsvc.stores.embedded.octets import eights_at, fold, true_places
+
 BITS = 17
 VALUES = 1 << BITS
 COLUMNS = 64  # of a group
@@ -34,24 +36,45 @@ _BLOCK = 128 * 1024  # grams hashed at a time: scratch stays in the cache
 _scratch = threading.local()
 
 
-def column_of(folded: bytes, words: Sequence[bytes] = ()) -> tuple[bytes, np.ndarray]:
+class Words:
+    """Words of four bytes or more, made ready to be found in any case while a filter is made."""
+
+    def __init__(self, words: Sequence[bytes]) -> None:
+        folded = [fold(np.frombuffer(word, np.uint8)).tobytes() for word in words]
+        self._eights = [np.uint64(int.from_bytes(word[:8], "little")) for word in folded if len(word) >= 8]
+        self._fours = [np.uint64(int.from_bytes(word[:4], "little")) for word in folded if len(word) < 8]
+        self.hashes = np.zeros(VALUES, np.bool_)  # of their first four bytes
+        self.hashes[[int(gram_hashes(word[:4])[0]) for word in words]] = True
+
+    def begin(self, octets: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Whether one of them begins at each of the places of folded bytes, as far as eight bytes tell."""
+        near = eights_at(octets, places)
+        first = near & np.uint64(0xFFFFFFFF)
+        found = np.zeros(len(places), np.bool_)
+        for number in self._eights:
+            found |= near == number
+        for number in self._fours:
+            found |= first == number
+        return found
+
+
+def column_of(octets: np.ndarray, words: Words | None = None) -> tuple[bytes, np.ndarray]:
     """
-    Filter of one chunk from its folded bytes.
+    Filter of one chunk from its bytes.
 
     Args:
-        words: of four bytes or more, folded; what else is to be found on the way.
+        words: what else is to be found on the way.
 
     Returns: 2^17 bits, and all places where one of the words begins, ascending (perhaps some where
-    only its first eight bytes do, or its first four for a word of less than eight).
+    only its first eight bytes do, or its first four for a word of less than eight, or bytes that
+    `fold` makes the same).
     """
+    octets = fold(octets)
     column = np.zeros(VALUES, np.uint8)
-    octets = np.frombuffer(folded, np.uint8)
     if not hasattr(_scratch, "hashes"):
         _scratch.hashes = np.empty(_BLOCK, np.uint32)
         _scratch.index = np.empty(_BLOCK, np.intp)
         _scratch.hits = np.empty(_BLOCK, np.bool_)
-    wanted = np.zeros(VALUES, np.bool_)
-    wanted[[int(gram_hashes(word[:4])[0]) for word in words]] = True
     found = []
     for phase in range(min(4, len(octets))):
         grams = octets[phase : phase + (len(octets) - phase) // 4 * 4].view("<u4")
@@ -63,27 +86,18 @@ def column_of(folded: bytes, words: Sequence[bytes] = ()) -> tuple[bytes, np.nda
             index[:] = hashes
             column[index] = 1
             if words:
-                hits = np.take(wanted, index, out=_scratch.hits[: len(block)], mode="clip")
-                found.append(np.flatnonzero(hits) * 4 + (start * 4 + phase))
-    if not found:
-        return np.packbits(column).tobytes(), np.empty(0, np.int64)
+                hits = np.take(words.hashes, index, out=_scratch.hits[: len(block)], mode="clip")
+                found.append(true_places(hits) * 4 + (start * 4 + phase))
+    bits = np.packbits(column).tobytes()
+    if not found or words is None:
+        return bits, np.empty(0, np.int64)
     places = np.sort(np.concatenate(found))
-    return np.packbits(column).tobytes(), places[_begins(octets, places, words)]
-
-
-def _begins(octets: np.ndarray, places: np.ndarray, words: Sequence[bytes]) -> np.ndarray:
-    """Whether one of the words begins at each of the places, as far as eight bytes tell."""
-    near = octets[np.minimum(places[:, None] + np.arange(8), len(octets) - 1)].view("<u8")[:, 0]
-    eights = [int.from_bytes(word[:8], "little") for word in words if len(word) >= 8]
-    fours = [int.from_bytes(word[:4], "little") for word in words if len(word) < 8]
-    return np.isin(near, np.array(eights, np.uint64)) | np.isin(
-        near & np.uint64(0xFFFFFFFF), np.array(fours, np.uint64)
-    )
+    return bits, places[words.begin(octets, places)]
 
 
 def gram_hashes(needle: bytes) -> np.ndarray:
     """Hashes of the 4-grams of a needle, folded as chunks are: shape (n,), distinct."""
-    octets = np.frombuffer(needle.lower(), np.uint8).astype(np.uint32)
+    octets = fold(np.frombuffer(needle, np.uint8)).astype(np.uint32)
     if len(octets) < 4:
         return np.empty(0, np.intp)
     grams = octets[:-3] | octets[1:-2] << 8 | octets[2:-1] << 16 | octets[3:] << 24
@@ -111,7 +125,7 @@ class _State:
     """What a question is asked of; replaced as a whole when a group is full."""
 
     full: np.ndarray  # shape (groups, VALUES), uint64, in the mapped file
-    open: np.ndarray  # shape (VALUES,), uint64
+    open: np.ndarray  # byte k of each of those words: shape (8, VALUES), uint8
     streams: np.ndarray  # whose chunks a column holds: shape (groups + 1, COLUMNS), int64
     invalid: np.ndarray  # columns with invalid UTF-8: shape (groups + 1,), uint64
     folding: np.ndarray  # columns with U+017F or U+212A: likewise
@@ -127,7 +141,7 @@ class FilterGroups:
     def _begin(self, groups: list[tuple[bytes, int, int]], full: np.ndarray) -> None:
         self._state = _State(
             full,
-            np.zeros(VALUES, np.uint64),
+            np.zeros((COLUMNS // 8, VALUES), np.uint8),
             np.array([*(np.frombuffer(streams, np.int64) for streams, _, _ in groups), np.zeros(COLUMNS, np.int64)]),
             np.array([*(invalid & _ALL for _, invalid, _ in groups), 0], np.uint64),
             np.array([*(folding & _ALL for _, _, folding in groups), 0], np.uint64),
@@ -182,11 +196,11 @@ class FilterGroups:
 
         Returns: the column's row for the catalog: stream, invalid, folding, bits; of all its chunks.
         """
-        state, bit = self._state, np.uint64(number % COLUMNS)
-        one = np.uint64(1) << bit
-        column = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.uint64)
+        state, one = self._state, np.uint64(1 << number % COLUMNS)
+        plane, bit = state.open[number % COLUMNS // 8], np.uint8(number % 8)
+        column = np.unpackbits(np.frombuffer(bits, np.uint8))
         np.left_shift(column, bit, out=column)
-        np.bitwise_or(state.open, column, out=state.open)
+        np.bitwise_or(plane, column, out=plane)
         if invalid:
             state.invalid[-1] |= one
         if folding:
@@ -198,14 +212,14 @@ class FilterGroups:
             return stream, invalid, folding, bits
         if owners[number % COLUMNS] != stream:
             owners[number % COLUMNS] = SEVERAL
-        bits = np.packbits(((state.open >> bit) & np.uint64(1)).astype(np.uint8)).tobytes()
+        bits = np.packbits(plane & (np.uint8(1) << bit)).tobytes()
         return int(owners[number % COLUMNS]), bool(state.invalid[-1] & one), bool(state.folding[-1] & one), bits
 
     def write_open_group(self) -> tuple[bytes, int, int]:
         """Write the full open group to the file and sync it; returns its row for the catalog."""
         state = self._state
         place = self.open_group * GROUP_BYTES
-        data = memoryview(state.open.tobytes())
+        data = memoryview(np.ascontiguousarray(state.open.T).tobytes())
         written = 0
         while written < GROUP_BYTES:
             written += os.pwrite(self._file, data[written:], place + written)
@@ -217,7 +231,7 @@ class FilterGroups:
         state = self._state
         self._state = _State(
             self._mapped(self.open_group + 1),
-            np.zeros(VALUES, np.uint64),
+            np.zeros((COLUMNS // 8, VALUES), np.uint8),
             np.concatenate((state.streams, np.zeros((1, COLUMNS), np.int64))),
             np.append(state.invalid, np.uint64(0)),
             np.append(state.folding, np.uint64(0)),
@@ -234,7 +248,7 @@ class FilterGroups:
             either = np.zeros(groups, np.uint64)
             for hashes in alternation:
                 either[:-1] |= np.bitwise_and.reduce(state.full[:, hashes], axis=1)
-                either[-1] |= np.bitwise_and.reduce(state.open[hashes])
+                either[-1] |= np.bitwise_and.reduce(state.open[:, hashes], axis=1).view(np.uint64)[0]
             words &= either
         if need.any_invalid:
             words |= state.invalid

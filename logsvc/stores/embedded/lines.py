@@ -1,13 +1,15 @@
 """Where the lines of a run of bytes end, which the platform wrote, which tell of errors.
 
 The rules are `logsvc.model.line`'s, line by line; here they are applied to megabytes: only lines
-that hold a mark or a level word are looked at closely, the rest are counted by numpy.
+that hold a mark or a level word are looked at at all, and of those most are settled by numpy, too.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,20 +22,46 @@ from logsvc.model.line import (
     SystemRule,
     level_of,
 )
+from logsvc.stores.embedded.octets import bytes_at, eights_at, line_ends, octet_table
 
 SMALL_BYTES = 4096  # up to here plain Python is faster than numpy's calls
 
 
-def _table(octets: bytes) -> np.ndarray:
-    """Whether each of the 256 byte values is one of these."""
-    table = np.zeros(256, np.bool_)
-    table[list(octets)] = True
-    return table
-
-
-_GLOG_STARTS = _table(GLOG_START)
+_GLOG_STARTS = octet_table(GLOG_START)
 _GLOG_LETTERS = {bytes([letter]) for letter in GLOG_START}
-_MARK_STARTS = _table(b"".join(mark[:1] + mark[:1].upper() for mark in MARKS))
+_MARK_STARTS = octet_table(b"".join(mark[:1] + mark[:1].upper() for mark in MARKS))
+_MARK_BYTES = max(map(len, MARKS))
+# A line whose last byte is none of these announces no body (and `_find_system` need not look closer).
+_MAY_ANNOUNCE = octet_table(b" \r" + BODY_ANNOUNCED[-1:])
+# Level words that decide by themselves where they are a line's first level word and stand alone.
+# No "." may follow: what is before it could be the start of a name that ends in Error.
+_PLAIN_WORDS = [
+    (len(word), np.uint64(int.from_bytes(word, "little")), np.uint64((1 << 8 * len(word)) - 1), level)
+    for word, level in (
+        (b"ERROR", "error"),
+        (b"FATAL", "error"),
+        (b"CRITICAL", "error"),
+        (b"WARN", "warning"),
+        (b"WARNING", "warning"),
+    )
+]
+_PLAIN_BYTES = LEVEL_BYTES - 9  # of a line, in which they decide
+_WORD_OCTETS = octet_table(bytes(octet for octet in range(128) if chr(octet).isalnum() or octet == 0x5F))
+_AFTER_PLAIN = ~_WORD_OCTETS & ~octet_table(b".")
+
+
+@dataclass(frozen=True)
+class Look:
+    r"""
+    What can be known of bytes without knowing what comes before them.
+
+    Attributes:
+        ends: places of `\n`, ascending.
+        words: places of marks and level words, ascending; perhaps more.
+    """
+
+    ends: np.ndarray
+    words: np.ndarray
 
 
 class LineMarks:
@@ -91,30 +119,27 @@ class LineScanner:
             scanner.rule = SystemRule.from_state(state[1:])
         return scanner
 
-    def scan(self, data: bytes, base: int, marks: LineMarks, words: np.ndarray | None = None) -> None:
+    def scan(self, data: bytes, base: int, marks: LineMarks, look: Look | None = None) -> None:
         """
         Add the lines that end in `data`, which lies `base` bytes into the run of `marks`.
 
         Args:
-            words: where `data` may hold a mark or a level word (ascending; more does no harm), for
-                those who have found them already.
+            look: at `data`, of those who had it already.
         """
         if len(data) <= SMALL_BYTES:
             self._scan_small(data, base, marks)
             return
-        octets = np.frombuffer(data, np.uint8)
-        ends = np.flatnonzero(octets == 10)
-        if not len(ends):
+        look = look or Look(line_ends(data), find_words(data.lower()))
+        if not len(look.ends):
             self._push(data)
             return
-        if words is None:
-            words = find_words(data.lower())
+        octets = np.frombuffer(data, np.uint8)
         first = len(marks.ends)
-        marks.ends.frombytes((ends + base).astype(np.uint32).tobytes())
-        self._find_levels(data, octets, ends, words, first, marks)
-        self._find_system(data, octets, ends, words, first, marks)
+        marks.ends.frombytes((look.ends + base).astype(np.uint32).tobytes())
+        self._find_levels(data, octets, look, first, marks)
+        self._find_system(data, octets, look, first, marks)
         self.open_head = b""
-        self._push(data[int(ends[-1]) + 1 :])
+        self._push(data[int(look.ends[-1]) + 1 :])
 
     def _scan_small(self, data: bytes, base: int, marks: LineMarks) -> None:
         """The same, line by line."""
@@ -142,51 +167,61 @@ class LineScanner:
         if len(self.open_head) < LEVEL_BYTES:
             self.open_head = (self.open_head + piece[:LEVEL_BYTES])[:LEVEL_BYTES]
 
-    def _find_levels(
-        self, data: bytes, octets: np.ndarray, ends: np.ndarray, words: np.ndarray, first: int, marks: LineMarks
-    ) -> None:
+    def _find_levels(self, data: bytes, octets: np.ndarray, look: Look, first: int, marks: LineMarks) -> None:
         # The first line may have begun before `data`.
+        ends = look.ends
         _add_level(level_of(self.open_head + data[: min(int(ends[0]), LEVEL_BYTES)]), first, marks)
         starts = ends[:-1] + 1
         glog = starts[_GLOG_STARTS[octets[starts]]]
         glog = glog[octets[glog + 1] - np.uint8(48) < 10]  # a digit follows
-        words = words[~_MARK_STARTS[octets[words]]]
+        words = look.words[~_MARK_STARTS[octets[look.words]]]
         places = np.sort(np.concatenate((words, glog)))
-        lines, firsts = np.unique(np.searchsorted(ends, places), return_index=True)
-        for index, place in zip(lines.tolist(), places[firsts].tolist(), strict=True):
-            if index == len(ends):
-                break
-            if index:
-                start = int(ends[index - 1]) + 1
-                if place - start < LEVEL_BYTES:
-                    line = data[start : min(int(ends[index]), start + LEVEL_BYTES)]
-                    _add_level(level_of(line, place - start), first + index, marks)
+        lines = np.searchsorted(ends, places)
+        leading = np.diff(lines, prepend=0) > 0  # the first place of a line other than the first line
+        lines, places = lines[leading], places[leading]
+        whole = lines < len(ends)
+        lines, places = lines[whole], places[whole]
+        starts = starts[lines - 1]
+        near = places - starts < LEVEL_BYTES
+        lines, places, starts = lines[near], places[near], starts[near]
+        alone = ~_WORD_OCTETS[octets[places - 1]] & (places - starts < _PLAIN_BYTES)
+        eights = eights_at(octets, places)
+        settled = np.zeros(len(lines), np.bool_)
+        of_level: dict[str | None, list[int]] = {"error": [], "warning": [], None: []}
+        for size, number, mask, level in _PLAIN_WORDS:
+            plain = alone & (eights & mask == number) & _AFTER_PLAIN[octets[np.minimum(places + size, len(octets) - 1)]]
+            of_level[level] += lines[plain].tolist()
+            settled |= plain
+        open_ = ~settled
+        stops = np.minimum(ends[lines], starts + LEVEL_BYTES)
+        judged = (lines[open_].tolist(), places[open_].tolist(), starts[open_].tolist(), stops[open_].tolist())
+        for line, place, start, stop in zip(*judged, strict=True):
+            of_level[level_of(data[start:stop], place - start)].append(line)
+        for into, level in ((marks.errors, "error"), (marks.warnings, "warning")):
+            into.frombytes((np.sort(np.array(of_level[level], np.uint32)) + np.uint32(first)).tobytes())
 
-    def _find_system(
-        self, data: bytes, octets: np.ndarray, ends: np.ndarray, words: np.ndarray, first: int, marks: LineMarks
-    ) -> None:
-        rule, count = self.rule, len(ends)
-        words = words[_MARK_STARTS[octets[words]]]
-        places = [place for place in words.tolist() if _is_mark(data, place)]
-        marked = np.unique(np.searchsorted(ends, np.array(places, np.int64))).tolist() if places else []
+    def _find_system(self, data: bytes, octets: np.ndarray, look: Look, first: int, marks: LineMarks) -> None:
+        rule, ends = self.rule, look.ends
+        words = look.words[_MARK_STARTS[octets[look.words]]]
+        marked = np.unique(np.searchsorted(ends, words[_are_marks(octets, words)]))
+        marked = marked[marked < len(ends)]
+        announcing = marked[_MAY_ANNOUNCE[octets[np.maximum(ends[marked] - 1, 0)]]].tolist()
         at = 0  # the next line to judge
-        next_marked = 0
-        while at < count:
-            while at < count and not rule.quiet:
-                start = int(ends[at - 1]) + 1 if at else 0
-                if rule.feed(data[start : int(ends[at])]):
+        while True:
+            # What is not quiet is judged line by line: the line that was open, and the bodies of records.
+            while at < len(ends) and not rule.quiet:
+                if rule.feed(data[int(ends[at - 1]) + 1 if at else 0 : int(ends[at])]):
                     marks.system.append(first + at)
                 at += 1
-            while next_marked < len(marked) and marked[next_marked] < at:
-                next_marked += 1
-            if next_marked == len(marked) or marked[next_marked] >= count:
+            announced = bisect_left(announcing, at)
+            stop = announcing[announced] if announced < len(announcing) else len(ends)
+            low, high = np.searchsorted(marked, (at, stop))
+            marks.system.frombytes((marked[low:high] + first).astype(np.uint32).tobytes())
+            if stop == len(ends):
                 return
-            at = marked[next_marked]
-            start, end = int(ends[at - 1]) + 1 if at else 0, int(ends[at])
-            marks.system.append(first + at)
-            if data[start:end].rstrip(b" \r").endswith(BODY_ANNOUNCED):
-                rule.feed(data[start:end])
-            at += 1
+            marks.system.append(first + stop)
+            rule.feed(data[int(ends[stop - 1]) + 1 if stop else 0 : int(ends[stop])])
+            at = stop + 1
 
 
 WORDS = (*MARKS, *LEVEL_WORDS)
@@ -197,8 +232,17 @@ def find_words(folded: bytes) -> np.ndarray:
     return np.sort(np.array([place for word in WORDS for place in _one_a_line(folded, word)], np.int64))
 
 
-def _is_mark(data: bytes, place: int) -> bool:
-    return any(data[place : place + len(mark)].lower() == mark for mark in MARKS)
+def _are_marks(octets: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Whether a mark begins at each of the places, in any ASCII case."""
+    found = np.zeros(len(places), np.bool_)
+    near = bytes_at(octets, places, _MARK_BYTES)
+    for mark in MARKS:
+        capital = np.frombuffer(mark.upper(), np.uint8)
+        wanted = np.frombuffer(mark, np.uint8)
+        here = near[:, : len(mark)]
+        fits = ((here == wanted) | (here == capital)).all(axis=1)
+        found |= fits & (places + len(mark) <= len(octets))
+    return found
 
 
 def from_index(positions: array[int], first: int) -> array[int]:

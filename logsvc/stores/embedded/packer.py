@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 import zstandard
 
-from logsvc.stores.embedded.grams import column_of
-from logsvc.stores.embedded.lines import WORDS, LineMarks, LineScanner
+from logsvc.stores.embedded.grams import Words, column_of
+from logsvc.stores.embedded.lines import WORDS, LineMarks, LineScanner, Look
+from logsvc.stores.embedded.octets import line_ends
 from logsvc.stores.embedded.segments import Place, Segment, SegmentFiles
 from logsvc.stores.embedded.tail import HotStream, Tail, View
 
@@ -29,7 +30,8 @@ THREADS = 2
 # How far a pack goes: full chunks only; also the rest up to its last newline; or all of it.
 Extent = Literal["full", "lines", "all"]
 
-_FOLDING = ("\u017f".encode(), "\u212a".encode())  # fold to ASCII s and k
+_WORDS = Words(WORDS)
+_FOLDING = ("\u017f", "\u212a")  # fold to ASCII s and k
 
 _local = threading.local()
 
@@ -164,7 +166,7 @@ class Packer:
         at = 0
         for piece, squeeze in zip(pieces, squeezed, strict=True):
             marks = LineMarks()
-            scanner.scan(piece, 0, marks, squeeze.words)
+            scanner.scan(piece, 0, marks, squeeze.look)
             arrivals = _arrivals(starts, received, at, at + len(piece))
             ended = len(marks.ends)
             chunks.append(
@@ -250,7 +252,7 @@ class _Squeezed:
 
     payload: bytes
     bits: bytes
-    words: np.ndarray  # places of marks and level words
+    look: Look
     invalid: bool
     folding: bool
     crlf: bool
@@ -258,18 +260,18 @@ class _Squeezed:
 
 def _squeeze(data: bytes) -> _Squeezed:
     payload = _compressor().compress(data)
-    bits, words = column_of(data.lower(), WORDS)
+    octets = np.frombuffer(data, np.uint8)
+    bits, words = column_of(octets, _WORDS)
+    ends = line_ends(data)
     invalid = folding = False
     if not data.isascii():
         try:
-            data.decode()
+            text = data.decode()
         except UnicodeDecodeError:
-            invalid = True
-        folding = any(letter in data for letter in _FOLDING)
-    octets = np.frombuffer(data, np.uint8)
-    returns = np.flatnonzero(octets[:-1] == 13)
-    crlf = bool((octets[returns + 1] == 10).any())
-    return _Squeezed(payload, bits, words, invalid, folding, crlf)
+            invalid, text = True, data.decode("utf-8", "replace")
+        folding = any(letter in text for letter in _FOLDING)
+    crlf = bool((octets[np.maximum(ends - 1, 0)] == 13).any())
+    return _Squeezed(payload, bits, Look(ends, words), invalid, folding, crlf)
 
 
 def _cuts(data: bytes, extent: Extent) -> array[int]:

@@ -15,6 +15,7 @@ from logsvc.model.query import SearchQuery
 from logsvc.stores.embedded.blocks import Block
 from logsvc.stores.embedded.grams import Requirement, gram_hashes
 from logsvc.stores.embedded.literals import Clause, needs_of
+from logsvc.stores.embedded.octets import line_ends, true_places
 from logsvc.stores.embedded.windows import first_millisecond
 from logsvc.stores.needle import Needle, compile_re2
 
@@ -175,7 +176,7 @@ class Ends:
     def all(self) -> np.ndarray:
         """All of them, ascending."""
         if self.places is None:
-            self.places = np.flatnonzero(np.frombuffer(self._data, np.uint8) == 10)
+            self.places = line_ends(self._data)
         return self.places
 
     def lines_of(self, hits: list[int]) -> np.ndarray:
@@ -222,7 +223,7 @@ def _dense_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
     word = np.frombuffer(needle[:4], "<u4")[0]
     for phase in range(4):
         words = octets[phase : phase + (len(octets) - phase) // 4 * 4].view("<u4")
-        places = np.flatnonzero(_equal(words, word))
+        places = true_places(_equal(words, word))
         places *= 4
         places += phase
         if size > 4:

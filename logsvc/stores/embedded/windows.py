@@ -35,7 +35,7 @@ class Windows:
         else:
             ended = self._all_lines(snap, start, answer)
         if ended and snap.open_line and not (query.lines == "user" and snap.open_system):
-            answer.add(self.open_line(snap))
+            answer.extend([self.open_line(snap)], 0)
         last = answer.lines[-1] if answer.lines else None
         more = last is not None and (
             (last["u"] or 0) < snap.total_users if query.lines == "user" else last["n"] < snap.total_lines
@@ -136,42 +136,58 @@ class Windows:
         return not answer.full
 
     def _add(self, snap: Snapshot, block: Block, indices: np.ndarray, answer: _Answer) -> None:
-        """Add lines that end in a block."""
+        """Add lines that end in a block: a run of all lines, or some of the user lines."""
         if not len(indices):
             return
         marks, data, ends = block.marks, block.data, block.ends
         first, last = int(indices[0]), int(indices[-1])
-        starts = np.where(indices > 0, ends[np.maximum(indices - 1, 0)] + 1, 0).tolist()
-        stops = ends[indices].tolist()
-        times = block.received_ms(ends[indices]).tolist()
-        system = _between(marks.system, first, last)
+        starts = np.where(indices > 0, ends[np.maximum(indices - 1, 0)] + 1, 0)
+        stops = ends[indices]
+        texts = line_texts(data[int(starts[0]) : int(stops[-1])])
+        places = indices.tolist()
+        low, high = np.searchsorted(marks.system, (first, last + 1))
+        is_user = np.ones(len(indices), np.bool_)
+        if len(indices) != last - first + 1:
+            texts = [texts[index - first] for index in places]
+        else:
+            is_user[marks.system[low:high] - first] = False
+        users: list[int | None] = (np.cumsum(is_user) + (block.users_before + first - int(low))).tolist()
+        for at in np.flatnonzero(~is_user).tolist():
+            users[at] = None
         levels = dict.fromkeys(_between(marks.warnings, first, last), "warning")
         levels |= dict.fromkeys(_between(marks.errors, first, last), "error")
-        user = block.users_before + first - int(np.searchsorted(marks.system, first))
-        lines_before, offset = block.lines_before + 1, block.offset
-        texts = line_texts(data[starts[0] : stops[-1]])
-        only_users = len(indices) != last - first + 1
-        for index, start, stop, time_ms in zip(indices.tolist(), starts, stops, times, strict=True):
-            is_system = not only_users and index in system
-            if not is_system:
-                user += 1
-            line: Line = {
-                "n": lines_before + index,
-                "u": None if is_system else user,
-                "offset": offset + start,
-                "text": texts[index - first],
-                "system": is_system,
-                "level": levels.get(index),
-                "received_at": rfc3339(time_ms),
+        times = block.received_ms(stops)
+        received = [rfc3339(int(times[0]))] * len(places)
+        if times[0] != times[-1]:
+            received = list(map(rfc3339, times.tolist()))
+        lines: list[Line] = [
+            {
+                "n": number,
+                "u": user,
+                "offset": start,
+                "text": text,
+                "system": user is None,
+                "level": level,
+                "received_at": received_at,
             }
-            if start == 0 and block.opens_inside:
-                begin = self.line_offset(snap, line["n"])
-                line["offset"] = begin
-                set_text(line, self.head(snap, begin, offset + stop), offset + stop - begin)
-            elif stop - start > MAX_LINE_TEXT_BYTES // 3:
-                set_text(line, data[start : min(stop, start + _HEAD_BYTES)], stop - start)
-            if not answer.add(line):
-                return
+            for number, user, start, text, level, received_at in zip(
+                (indices + (block.lines_before + 1)).tolist(),
+                users,
+                (starts + block.offset).tolist(),
+                texts,
+                map(levels.get, places),
+                received,
+                strict=True,
+            )
+        ]
+        for at in np.flatnonzero(stops - starts > MAX_LINE_TEXT_BYTES // 3).tolist():
+            start, stop = int(starts[at]), int(stops[at])
+            set_text(lines[at], data[start : min(stop, start + _HEAD_BYTES)], stop - start)
+        if starts[0] == 0 and block.opens_inside:
+            begin, stop = self.line_offset(snap, lines[0]["n"]), block.offset + int(stops[0])
+            lines[0]["offset"] = begin
+            set_text(lines[0], self.head(snap, begin, stop), stop - begin)
+        answer.extend(lines, int(stops[-1] - starts[0]))
 
 
 class _Answer:
@@ -180,7 +196,7 @@ class _Answer:
     def __init__(self, limit: int) -> None:
         self.lines: list[Line] = []
         self._limit = limit
-        self._text_bytes = 0
+        self._text_bytes = 0  # of the lines, or more
         self._ended = False
 
     @property
@@ -191,14 +207,31 @@ class _Answer:
     def room(self) -> int:
         return self._limit - len(self.lines)
 
-    def add(self, line: Line) -> bool:
-        text = line["text"]
-        self._text_bytes += len(text) if text.isascii() else len(text.encode())
-        if self._text_bytes > MAX_ANSWER_TEXT_BYTES and self.lines:
-            self._ended = True
-            return False
-        self.lines.append(line)
-        return True
+    def extend(self, lines: list[Line], raw_bytes: int) -> None:
+        """
+        Add lines, as far as their text may be given.
+
+        Args:
+            raw_bytes: how many they were made of, but for the part of the first one that lies elsewhere.
+        """
+        # A byte becomes three at most (U+FFFD): lines are measured one by one only where that may be too much.
+        at_most = self._text_bytes + 3 * raw_bytes + MAX_LINE_TEXT_BYTES
+        if at_most <= MAX_ANSWER_TEXT_BYTES:
+            self._text_bytes = at_most
+            self.lines += lines
+            return
+        self._text_bytes = sum(map(_text_bytes, self.lines))
+        for line in lines:
+            self._text_bytes += _text_bytes(line)
+            if self._text_bytes > MAX_ANSWER_TEXT_BYTES and self.lines:
+                self._ended = True
+                return
+            self.lines.append(line)
+
+
+def _text_bytes(line: Line) -> int:
+    text = line["text"]
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def set_text(line: Line | Match, head: bytes, size: int) -> None:
