@@ -89,11 +89,6 @@ class Block:
         r"""Places of \n, ascending."""
         return line_ends(self.data)
 
-    @property
-    def known_ends(self) -> np.ndarray | None:
-        """`ends`, if they were looked for already."""
-        return self.__dict__.get("ends")
-
     @cached_property
     def user_indices(self) -> np.ndarray:
         """Indices of the user lines."""

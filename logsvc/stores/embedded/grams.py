@@ -29,7 +29,7 @@ COLUMN_BYTES = VALUES // 8
 GROUP_BYTES = VALUES * 8
 SEVERAL = 0  # stream number of a column that holds chunks of several streams
 
-_FACTOR = np.uint32(0x9E3779B1)
+_FACTOR = np.uint32(0x85EBCA6B)
 _SHIFT = np.uint32(32 - BITS)
 _BLOCK = 128 * 1024  # grams hashed at a time: scratch stays in the cache
 

@@ -7,6 +7,7 @@ say the same (the store's contract tests compare them).
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -133,15 +134,12 @@ class Scanner:
         return np.unique(np.concatenate([gram_hashes(run.encode()) for run in runs]))
 
     def _matching(self, block: Block) -> np.ndarray:
-        data, ends = block.data, Ends(block.data)
+        data = block.data
         if block.invalid and not _is_utf8(data):
             data = data.decode("utf-8", "replace").encode()
         if block.crlf and (self._literal is None or b"\r" in self._literal):
             data = data.replace(b"\r\n", b"\n")
-        if data is block.data:
-            ends.places = block.known_ends
-        else:
-            ends = Ends(data)
+        ends = Ends(data, block if data is block.data else None)
         if self._literal is not None:
             if not self._fold:
                 return literal_lines(data, ends, self._literal)
@@ -152,14 +150,14 @@ class Scanner:
             if lines is not None:
                 return self._judge_lines(data, ends, lines)
         if self._regexp is None:
-            return self._judge_lines(data, ends, np.arange(len(ends.all())))
+            return self._judge_lines(data, ends, np.arange(len(ends.all)))
         return _regexp_lines(data, ends, self._regexp)
 
     def _judge_lines(self, data: bytes, ends: Ends, lines: np.ndarray) -> np.ndarray:
         """Those of the lines that match, each as a subject of its own."""
         if not len(lines):
             return lines
-        search, places = self.needle.regexp.search, ends.all()
+        search, places = self.needle.regexp.search, ends.all
         starts = np.where(lines > 0, places[np.maximum(lines - 1, 0)] + 1, 0).tolist()
         stops = places[lines].tolist()
         hits = [search(data[start:stop]) is not None for start, stop in zip(starts, stops, strict=True)]
@@ -167,23 +165,21 @@ class Scanner:
 
 
 class Ends:
-    r"""Places of \n, found when they are first asked for: most blocks have no match."""
+    r"""Places of \n in data, which may be a block's, found when they are first asked for: most blocks have no match."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.places: np.ndarray | None = None
+    def __init__(self, data: bytes, block: Block | None = None) -> None:
+        self._data, self._block = data, block
 
+    @cached_property
     def all(self) -> np.ndarray:
         """All of them, ascending."""
-        if self.places is None:
-            self.places = line_ends(self._data)
-        return self.places
+        return self._block.ends if self._block else line_ends(self._data)
 
     def lines_of(self, hits: list[int]) -> np.ndarray:
         """Indices of the lines that hold these places; all but the last on a line of its own that ends."""
         if not hits:
             return _NONE
-        places = self.all()
+        places = self.all
         lines = np.searchsorted(places, np.array(hits, np.int64))
         return lines[: len(lines) - int(lines[-1] == len(places))]
 
@@ -191,7 +187,7 @@ class Ends:
 def literal_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray:
     """Indices of the lines that hold the needle, ascending."""
     lines = sparse_lines(data, ends, needle)
-    return _dense_lines(data, ends.all(), needle) if lines is None else lines
+    return _dense_lines(data, ends.all, needle) if lines is None else lines
 
 
 def sparse_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray | None:

@@ -26,7 +26,8 @@ from logsvc.stores.needle import match_bytes
 
 THREADS = 2
 AHEAD = 6  # units in flight: bounds memory
-UNIT_CHUNKS = 4  # unpacked and scanned by one thread at a time
+UNIT_CHUNKS = 4  # unpacked and scanned by one thread at a time, at most
+UNITS_A_THREAD = 4  # at least, so that both end at about the same time
 
 
 class Cancelled(Exception):
@@ -225,7 +226,8 @@ class Searcher:
             parts = parts[::-1]
         if not scanner.query.count:
             parts = [part for part in parts if self._in_page(part, scanner)]
-        units = [parts[start : start + UNIT_CHUNKS] for start in range(0, len(parts), UNIT_CHUNKS)]
+        size = min(UNIT_CHUNKS, max(1, len(parts) // (UNITS_A_THREAD * THREADS)))
+        units = [parts[start : start + size] for start in range(0, len(parts), size)]
         if not scanner.query.count and units:
             # The first page is wanted soon: small units first.
             units = [*([part] for part in units[0]), *units[1:]]
