@@ -10,13 +10,11 @@ import os
 import shutil
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Optional
 
+from collectors.lines import service_line
 from logsvc.model.stream import ordinary_path
-
-MARK = "[ModelArts Service Log]"  # makes a line one of the system's, as the platform's own
 
 
 class Spool:
@@ -87,9 +85,3 @@ class Spool:
             self._trouble = exc.strerror or str(exc)
             return False
         return True
-
-
-def service_line(text: str) -> str:
-    """A line in the platform's form, one line whatever the text holds."""
-    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]  # local, as the platform
-    return f"{MARK}{now} - INFO - {' '.join(text.splitlines())}\n"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from collectors.lines import service_line
 from collectors.settings import Identity
-from collectors.spool import Spool, service_line
+from collectors.spool import Spool
 from collectors.state import State
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.reader import Replaced, TailedFile
