@@ -25,6 +25,7 @@ class Rows:
         self._connection = connection
         self._filters = filters
         self._next_tail = self.next_id("tails")
+        self._columns: dict[int, tuple[int, bool, bool, bytes]] = {}  # of the open group, changed and not written
 
     def next_id(self, table: str) -> int:
         """An id above all that the table has."""
@@ -36,6 +37,7 @@ class Rows:
 
     def reload(self) -> None:
         """Take up the filters as they are committed."""
+        self._columns.clear()
         self._filters.load(*read_filters(self._connection))
 
     def insert_stream(self, stream: HotStream, owner: str | None, now: float) -> None:
@@ -108,11 +110,20 @@ class Rows:
                 "INSERT OR REPLACE INTO filter_groups VALUES (?, ?, ?, ?)", (filters.open_group, *group)
             )
             self._connection.execute("DELETE FROM filter_columns")
+            self._columns.clear()
             filters.begin_group()
         number = filters.place(size, small_below=SMALL_CHUNK_BYTES, full_at=CHUNK_BYTES)
-        row = filters.add(number, stream, invalid=invalid, folding=folding, bits=bits)
-        self._connection.execute("INSERT OR REPLACE INTO filter_columns VALUES (?, ?, ?, ?, ?)", (number, *row))
+        self._columns[number] = filters.add(number, stream, invalid=invalid, folding=folding, bits=bits)
         return number
+
+    def write_columns(self) -> None:
+        """Filters of the chunks inserted; once, before the commit: many small chunks share a column."""
+        if self._columns:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO filter_columns VALUES (?, ?, ?, ?, ?)",
+                [(number, *row) for number, row in self._columns.items()],
+            )
+            self._columns.clear()
 
 
 def read_filters(

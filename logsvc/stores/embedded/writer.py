@@ -35,8 +35,9 @@ from logsvc.stores.embedded.tail import HotStream, Tail
 
 BULK_BYTES = CHUNK_BYTES // 2  # from here on an append may be packed before it is committed
 MAX_TAIL_BYTES = 64 * 1024 * 1024  # of all tails together; then the largest are packed
-PACK_STEP_BYTES = 16 * 1024 * 1024  # how much is packed when they pass it
+PACK_STEP_BYTES = 4 * 1024 * 1024  # how much is packed when they pass it
 TASK_BYTES = 4 * 1024 * 1024  # of tails packed and committed together
+TASK_STREAMS = 50  # likewise; appends wait for a commit, and each stream makes it longer
 QUIET_SECONDS = 1.0  # then the WAL is truncated and free pages are given back
 VACUUM_PAGES = 1024  # given back at a time
 
@@ -212,6 +213,7 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             for item in items:
                 self._apply(item)
+            self._rows.write_columns()
             self._connection.execute("COMMIT")
         except Exception as exc:
             self._undo(exc, items)
@@ -507,7 +509,7 @@ class Writer:
         batch: list[PackTask] = []
         for task in tasks:
             batch.append(task)
-            if sum(each.view.size for each in batch) >= TASK_BYTES:
+            if len(batch) == TASK_STREAMS or sum(each.view.size for each in batch) >= TASK_BYTES:
                 self._start_packs(batch, [])
                 batch = []
         if batch:
