@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
@@ -46,9 +46,11 @@ class Agent:
         roots_skip = frozenset(path for path in skip if path not in {str(root) for root in roots})
         self.discovery = Discovery(roots, settings.identity, glog_dir, roots_skip)
         self.tailer = Tailer(self.discovery, state.load() if state else ())
-        self.shipper = Shipper(self.client, self.tailer, self.say)
+        self.shipper = Shipper(self.client, self.tailer, self.trouble)
         self.errands: deque[Errand] = deque()  # done in order, before anything is sent
         self.problem: Optional[str] = None  # why nothing can be sent now
+        self.errors: Counter[str] = Counter()  # by kind
+        self.last_error: Optional[tuple[float, str]] = None  # monotonic seconds, and what it was
         self.wake = threading.Event()
         self._say = say
         self._said: dict[str, float] = {}
@@ -68,6 +70,11 @@ class Agent:
         if now - self._said.get(text, -REPEAT_SECONDS) >= REPEAT_SECONDS:
             self._said[text] = now
             self._say(text)
+
+    def trouble(self, kind: str, text: str) -> None:
+        """Something went wrong: counted, kept for `status`, and said."""
+        self._count(kind, text)
+        self.say(text)
 
     def step(self) -> float:
         """Do what is due; returns seconds until something is due again."""
@@ -127,7 +134,7 @@ class Agent:
                 try:
                     self.errands[0](self.client)
                 except Refused as exc:
-                    self.say(f"{self.client.server}: {exc}")
+                    self.trouble("refused", f"{self.client.server}: {exc}")
                 self.errands.popleft()
             more = self.shipper.round(now)
         except Unavailable as exc:
@@ -136,6 +143,7 @@ class Agent:
             wait = random.uniform(0, ceiling) + (exc.retry_after_seconds or 0.0)
             self._retry_at = time.monotonic() + wait
             self.problem = str(exc)
+            self._count("unauthorized" if exc.refused else "unavailable", str(exc))
             if exc.refused or self._failures > 1:  # a single hiccup is not worth a line
                 self.say(f"{exc}; trying again")
             return False
@@ -144,6 +152,10 @@ class Agent:
             self._say(f"{self.client.server} answers again")
         self._failures, self.problem = 0, None
         return more
+
+    def _count(self, kind: str, text: str) -> None:
+        self.errors[kind] += 1
+        self.last_error = (time.monotonic(), text)
 
     def _say_unplaced(self) -> None:
         for name, reason in self.discovery.unplaced.items():

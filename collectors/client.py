@@ -13,6 +13,7 @@ import json
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ class Client:
         self._context = _context(settings.ca_file) if parts.scheme == "https" else None
         self._encoding = _encoding(settings.compress, self._host)
         self._connection: Optional[http.client.HTTPConnection] = None
+        self.asked_at: Optional[float] = None  # monotonic seconds: since when an answer is awaited
+        self.answered_at: Optional[float] = None  # when the service last took a request
 
     def offsets(self, streams: Sequence[tuple[str, str, str]]) -> list[list[dict[str, Any]]]:
         """Generations held, for each (job, task, path)."""
@@ -201,6 +204,15 @@ class Client:
             return self._request("POST", path, body, {"Content-Type": "application/octet-stream"})
 
     def _request(self, method: str, path: str, body: Optional[bytes], headers: dict[str, str]) -> Any:
+        self.asked_at = time.monotonic()
+        try:
+            answer = self._ask(method, path, body, headers)
+            self.answered_at = time.monotonic()
+            return answer
+        finally:
+            self.asked_at = None
+
+    def _ask(self, method: str, path: str, body: Optional[bytes], headers: dict[str, str]) -> Any:
         try:
             return self._answer(*self._exchange(method, path, body, headers))
         except Unavailable as exc:

@@ -8,9 +8,10 @@ memory between rounds: what is not acknowledged waits in its file.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Optional
 
-from collectors.client import Client, Frame, Refused, Say, Unavailable
+from collectors.client import Client, Frame, Refused, Unavailable
 from collectors.tailer.reader import Replaced
 from collectors.tailer.rotation import Family, Member, Tailer
 
@@ -25,13 +26,16 @@ UNREADABLE_SECONDS = 10.0  # until a file that may not be read is tried again
 LATER = frozenset(["store_unavailable", "disk_full", "too_many_requests", "internal"])
 
 
+Trouble = Callable[[str, str], None]  # a kind of error, and words for a person
+
+
 class Shipper:
     """One sender; `round` is called again and again."""
 
-    def __init__(self, client: Client, tailer: Tailer, say: Say) -> None:
+    def __init__(self, client: Client, tailer: Tailer, trouble: Trouble) -> None:
         self.client = client
         self.tailer = tailer
-        self.say = say
+        self.trouble = trouble
         self.sent_bytes = 0
         self._body_bytes = BODY_BYTES
         self._waiting: deque[int] = deque()  # back-filling members, next first
@@ -160,7 +164,7 @@ class Shipper:
             self.tailer.replaced(family, member, now)
             return None
         except OSError as exc:
-            self.say(f"{member.file.name}: {exc.strerror}; trying again")
+            self.trouble("unreadable", f"{member.file.name}: {exc.strerror}; trying again")
             member.blocked_until = now + UNREADABLE_SECONDS
             return None
         if len(data) <= member.recheck:
@@ -169,7 +173,7 @@ class Shipper:
             elif not member.seen:
                 member.lose(now)
             else:
-                self.say(f"{member.file.name}: cannot be read (permission?); trying again")
+                self.trouble("unreadable", f"{member.file.name}: cannot be read (permission?); trying again")
                 member.blocked_until = now + UNREADABLE_SECONDS
                 self.tailer.scan_wanted = True
             return None
@@ -229,13 +233,13 @@ class Shipper:
         self._body_bytes = max(LEAST_BODY_BYTES, self._body_bytes // 2)
 
     def _drop_job(self, job: str) -> None:
-        self.say(f"job {job} has expired at {self.client.server}: its files are sent no more")
-        self.tailer.drop_job(job)
+        self.trouble("expired", f"job {job} has expired at {self.client.server}: its files are sent no more")
+        self.tailer.drop_job(job, f"job {job} has expired")
 
     def _give_up(self, family: Family, refused: Refused) -> None:
         names = ", ".join(member.file.name for member in family.members)
-        self.say(f"{names or family.place.path}: not sent: {refused.message} ({refused.code})")
-        self.tailer.drop(family)
+        self.trouble("refused", f"{names or family.place.path}: not sent: {refused}")
+        self.tailer.drop(family, str(refused))
 
 
 def _name(family: Family) -> tuple[str, str, str]:

@@ -90,7 +90,7 @@ class Family:
     members: list[Member] = field(default_factory=list)
     asked: bool = False  # the service's generations are known
     last_number: int = -1  # highest generation known, here or there
-    dropped: bool = False  # not shipped: expired or refused
+    dropped: str = ""  # why it is not shipped, in words: expired, or refused
 
     def give_number(self, member: Member) -> int:
         """Its generation: the next one, where it has none."""
@@ -241,16 +241,16 @@ class Tailer:
             self._move_elsewhere(stray)
         self._settle(family, now)
 
-    def drop_job(self, job: str) -> None:
+    def drop_job(self, job: str, why: str) -> None:
         """Ship nothing more of a job."""
         self.expired.add(job)
         for place, family in self.families.items():
             if place.job == job:
-                self.drop(family)
+                self.drop(family, why)
 
-    def drop(self, family: Family) -> None:
+    def drop(self, family: Family, why: str) -> None:
         """Ship nothing more of a family."""
-        family.dropped = True
+        family.dropped = why
         for member in family.members:
             member.file.close()
 
