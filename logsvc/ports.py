@@ -62,9 +62,10 @@ class LogStore(Protocol):
         (OffsetGap, ContentConflict). A refused chunk changes nothing, not even by making a job
         or a stream. Bytes already held are compared and not stored again. The first chunk of a
         job makes its record (kind "job", see `model.job.new_job`) in the same commit.
-        An empty chunk with `final` seals; without it, it changes nothing (and makes nothing).
+        An empty chunk with `final` seals; without it, it stores nothing (and makes nothing).
         A chunk with bytes or `final` opens or seals: a later chunk with new bytes opens a sealed
-        stream again.
+        stream again. A chunk's `rank` becomes its stream's where that has none; one that is there
+        stays.
 
         Raises: StoreUnavailable, DiskFull: none of the chunks was acknowledged.
         """

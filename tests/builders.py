@@ -54,9 +54,10 @@ def a_chunk(
     stream: StreamName = STREAM,
     final: bool = False,
     owner: str | None = None,
+    rank: int | None = None,
 ) -> Chunk:
     """A chunk of the usual stream."""
-    return Chunk(stream, offset, data, final, owner)
+    return Chunk(stream, offset, data, final, owner, rank)
 
 
 async def write(store: LogStore, *pieces: bytes, stream: StreamName = STREAM, final: bool = False) -> str:

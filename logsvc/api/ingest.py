@@ -16,7 +16,7 @@ from logsvc.api.services import API, principal, services
 from logsvc.core.ingest import MAX_GENERATION, checked_chunk, stream_name
 from logsvc.errors import BadBody, BadInput, LogsvcError
 from logsvc.model.chunk import MAX_OFFSET, Appended, Chunk
-from logsvc.model.stream import MAX_PATH_BYTES
+from logsvc.model.stream import MAX_PATH_BYTES, MAX_RANK
 
 router = APIRouter(prefix=API, tags=["ingest"])
 
@@ -32,6 +32,7 @@ CHUNK = parameters(
     *_NAME,
     integer("offset", "Place of the first byte in the file.", low=0, high=MAX_OFFSET, required=True),
     flag("final", "1: nothing follows; seals the stream."),
+    integer("rank", "The process's rank, where the path does not say it.", low=0, high=MAX_RANK),
 )
 PLACE = parameters(*_NAME)
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -53,7 +54,14 @@ async def post_chunk(request: Request) -> JSON:
     name = stream_name(given["job"], given["task"], given["path"], given["generation"])
     held = services(request)
     async with held.bodies.unfolded(request) as data:
-        chunk = checked_chunk(name, given["offset"], data, final=bool(given["final"]), owner=principal(request).owner)
+        chunk = checked_chunk(
+            name,
+            given["offset"],
+            data,
+            final=bool(given["final"]),
+            owner=principal(request).owner,
+            rank=given["rank"],
+        )
         return JSON(_shown(await held.ingest.chunk(chunk)))
 
 
@@ -80,7 +88,7 @@ async def get_chunks(request: Request) -> JSON:
 async def post_batch(request: Request) -> JSON:
     """
     Frames, each: the length of its JSON (32 bits, little-endian), the JSON `{"job","task","path","generation",
-    "offset","length","final"}`, and `length` raw bytes. All that is accepted is durable in one commit; a frame
+    "offset","length","final","rank"}`, and `length` raw bytes. All that is accepted is durable in one commit; a frame
     that is refused has its error at its place.
     """
     held = services(request)
@@ -169,6 +177,7 @@ def frames(body: bytes, owner: str | None) -> list[Chunk | LogsvcError]:
 
 def _chunk(head: dict[str, Any], data: bytes, owner: str | None) -> Chunk:
     generation, offset, final = head.get("generation", 0), head.get("offset"), head.get("final", False)
+    rank = head.get("rank")
     for part in ("job", "task", "path"):
         if type(head.get(part)) is not str:
             raise BadInput(f"{part} must be a text.", parameter=part)
@@ -178,8 +187,10 @@ def _chunk(head: dict[str, Any], data: bytes, owner: str | None) -> Chunk:
         raise BadInput("offset must be a whole number.", parameter="offset")
     if final not in (True, False, None):
         raise BadInput("final must be true or false.", parameter="final")
+    if rank is not None and type(rank) is not int:
+        raise BadInput("rank must be a whole number.", parameter="rank")
     name = stream_name(head["job"], head["task"], head["path"], generation)
-    return checked_chunk(name, offset, data, final=bool(final), owner=owner)
+    return checked_chunk(name, offset, data, final=bool(final), owner=owner, rank=rank)
 
 
 def _misframed(number: int, why: str) -> BadBody:

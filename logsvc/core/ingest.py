@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from logsvc.errors import BadInput, LogsvcError, StoreUnavailable
 from logsvc.model.chunk import MAX_OFFSET, Appended, Chunk, Generation
-from logsvc.model.stream import StreamName, parse_path
+from logsvc.model.stream import MAX_RANK, StreamName, parse_path
 from logsvc.ports import LogStore
 
 MAX_GENERATION = 2**31 - 1
@@ -85,13 +85,17 @@ def stream_name(job: str, task: str, path: str, generation: int) -> StreamName:
     return StreamName(job, task, path, generation)
 
 
-def checked_chunk(name: StreamName, offset: int, data: bytes, *, final: bool, owner: str | None) -> Chunk:
+def checked_chunk(
+    name: StreamName, offset: int, data: bytes, *, final: bool, owner: str | None, rank: int | None
+) -> Chunk:
     """
-    A chunk whose bytes lie within 2^63 - 1.
+    A chunk whose bytes lie within 2^63 - 1, and whose rank is one that a path may name.
 
     Raises:
         BadInput: they do not.
     """
     if not 0 <= offset <= MAX_OFFSET - len(data):
         raise BadInput(f"offset must be 0 to {MAX_OFFSET}, and so must the end of the chunk.", parameter="offset")
-    return Chunk(name, offset, data, final, owner)
+    if rank is not None and not 0 <= rank <= MAX_RANK:
+        raise BadInput(f"rank must be 0 to {MAX_RANK}, not {rank}.", parameter="rank")
+    return Chunk(name, offset, data, final, owner, rank)

@@ -21,6 +21,7 @@ class Chunk:
         data: the bytes, verbatim; may be empty.
         final: nothing follows; seals the stream.
         owner: owner of the job, should this chunk be its first.
+        rank: of the process that writes the file, where its path does not say it.
     """
 
     stream: StreamName
@@ -28,6 +29,7 @@ class Chunk:
     data: bytes
     final: bool = False
     owner: Optional[str] = None
+    rank: Optional[int] = None
 
 
 @dataclass(frozen=True)

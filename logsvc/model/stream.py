@@ -14,6 +14,7 @@ from logsvc.errors import BadPath
 
 KINDS = ("ordinary", "proc", "plog", "device", "mindspore", "other")
 MAX_PATH_BYTES = 1024
+MAX_RANK = 10**9 - 1
 
 _JOB = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TASK = re.compile(r"[a-z]+-[0-9]+")

@@ -223,6 +223,8 @@ class MemoryStore:
             raise OffsetGap(chunk.stream, expected=size, got=chunk.offset)
         if held:
             _compare(held, chunk)
+            if held.rank is None:
+                held.rank = chunk.rank
         fresh = chunk.data[size - chunk.offset :]
         if not fresh and not chunk.final:
             return Appended(stream_id or "", size)
@@ -239,7 +241,8 @@ class MemoryStore:
         now, job = self._clock.now(), chunk.stream.job
         if (JOB_KIND, job) not in self._records:
             self._records[JOB_KIND, job] = Record(JOB_KIND, job, new_job(job, owner=chunk.owner, now=now), 1)
-        held = _Stream(f"{len(self._streams) + 1:x}", chunk.stream, parts, now, now)
+        rank = chunk.rank if parts.rank is None else parts.rank
+        held = _Stream(f"{len(self._streams) + 1:x}", chunk.stream, parts, rank, now, now)
         self._streams[held.id] = held
         self._names[chunk.stream] = held.id
         return held
@@ -265,7 +268,7 @@ class MemoryStore:
             id=held.id,
             name=held.name,
             kind=held.parts.kind,
-            rank=held.parts.rank,
+            rank=held.rank,
             device=held.parts.device,
             size_bytes=len(held.data),
             lines=len(lines),
@@ -347,6 +350,7 @@ class _Stream:
     id: str
     name: StreamName
     parts: PathParts
+    rank: int | None
     created_at: float
     last_chunk_at: float
     data: bytearray = field(default_factory=bytearray)

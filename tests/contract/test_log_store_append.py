@@ -23,6 +23,12 @@ def ends(results: Sequence[Appended | LogsvcError]) -> list[int | str]:
     return [result.next_offset if isinstance(result, Appended) else result.code for result in results]
 
 
+async def rank_of(store: LogStore, name: StreamName) -> int | None:
+    held = await store.find(name)
+    assert held is not None
+    return held.rank
+
+
 async def test_first_chunk_makes_the_stream(log_store: LogStore) -> None:
     """A stream is there as soon as its first bytes are."""
     stream_id = await write(log_store, b"epoch 1\nepo")
@@ -42,6 +48,45 @@ async def test_path_gives_kind_rank_and_device(log_store: LogStore) -> None:
 
     held = {stream.kind: (stream.rank, stream.device) for stream in await log_store.streams(JOB)}
     assert held == {"proc": (3, 1), "device": (7, 5), "plog": (None, None)}
+
+
+async def test_rank_learned_later_fills_what_is_unknown(log_store: LogStore, reopen: Reopen) -> None:
+    """With bytes, with a resent chunk or an empty one; the first to be told stays, the path does not change."""
+    with_bytes, resent, empty, sealed = (
+        a_stream(path=ascend_path(JOB, TASK, f"plog/plog-{pid}_2.log")) for pid in range(4)
+    )
+    for stream in (resent, empty, sealed):
+        await write(log_store, b"x\n", stream=stream, final=stream == sealed)
+    results = await log_store.append(
+        [
+            a_chunk(b"x\n", stream=with_bytes, rank=5),
+            a_chunk(b"y\n", offset=2, stream=with_bytes, rank=6),
+            a_chunk(b"x\n", stream=resent, rank=0),
+            a_chunk(b"", offset=2, stream=empty, rank=7),
+            a_chunk(b"", offset=2, stream=empty, rank=8),
+            a_chunk(b"", offset=2, stream=sealed, rank=9),
+        ]
+    )
+    assert ends(results) == [2, 4, 2, 2, 2, 2]
+    await log_store.append([a_chunk(b"", offset=2, stream=resent, rank=1)])
+
+    before = await log_store.streams(JOB)
+    assert [(stream.rank, stream.sealed) for stream in before] == [(5, False), (0, False), (7, False), (9, True)]
+    assert await (await reopen(log_store)).streams(JOB) == before
+
+
+async def test_rank_that_changes_nothing(log_store: LogStore) -> None:
+    """The path is right where it names a rank; a refused chunk tells nothing; no stream is made for a rank alone."""
+    named, plog = (a_stream(path=ascend_path(JOB, owner, "plog/plog-1_2.log")) for owner in (7, TASK))
+    await write(log_store, b"x\n", stream=named)
+    await log_store.append([a_chunk(b"", offset=2, stream=named, rank=3), a_chunk(b"", stream=plog, rank=3)])
+    assert await rank_of(log_store, named) == 7
+    assert await log_store.find(plog) is None
+
+    await write(log_store, b"x\n", stream=plog)
+    refused = [a_chunk(b"", offset=9, stream=plog, rank=3), a_chunk(b"y\n", stream=plog, rank=3)]
+    assert ends(await log_store.append(refused)) == ["offset_gap", "content_conflict"]
+    assert await rank_of(log_store, plog) is None
 
 
 async def test_foreign_path_is_refused(log_store: LogStore) -> None:

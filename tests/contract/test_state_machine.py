@@ -200,9 +200,14 @@ class StoreMachine(RuleBasedStateMachine):
     def held(self, name: StreamName) -> bytes:
         return self.run(read_all(self.model, self.ids[name][1])) if name in self.ids else b""
 
-    @rule(name=names, data=bits, final=st.sampled_from([False, False, False, True]))
-    def append(self, name: StreamName, data: bytes, final: bool) -> None:
-        self.append_both([a_chunk(data, offset=len(self.held(name)), stream=name, final=final)])
+    @rule(
+        name=names,
+        data=bits,
+        final=st.sampled_from([False, False, False, True]),
+        rank=st.sampled_from([None, None, 0, 3]),
+    )
+    def append(self, name: StreamName, data: bytes, final: bool, rank: int | None) -> None:
+        self.append_both([a_chunk(data, offset=len(self.held(name)), stream=name, final=final, rank=rank)])
 
     @rule(name=names, pieces=st.lists(bits, min_size=2, max_size=5))
     def append_in_one_call(self, name: StreamName, pieces: list[bytes]) -> None:

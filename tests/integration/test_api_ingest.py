@@ -180,6 +180,8 @@ async def test_a_body_of_the_limit_and_of_one_more(tmp_path: Path) -> None:
         ({"generation": -1}, "generation"),
         ({"generation": 2**31}, "generation"),
         ({"final": "yes"}, "final"),
+        ({"rank": -1}, "rank"),
+        ({"rank": 10**9}, "rank"),
         ({"job": None}, "job"),
         ({"task": ""}, "task"),
         ({"path": None}, "path"),
@@ -251,6 +253,19 @@ async def test_a_batch_in_order_with_errors_in_their_places(served: Served) -> N
     assert results[2]["error"]["detail"]["expected"] == 8
     packed = zstandard.compress(frame(b"four\n", offset=14))
     assert (await batch(served, packed, **{"Content-Encoding": "zstd"})).json()["results"][0]["next_offset"] == 19
+
+
+async def test_a_rank_learned_later(served: Served) -> None:
+    """The field is filled, by a chunk or a frame; the path stays."""
+    paths = [f"modelarts-job-{JOB}/ascend/process_log/{TASK}/plog/plog-{pid}_1.log" for pid in (1, 2)]
+    assert (await send(served, b"x\n", path=paths[0])).status_code == 200
+    assert (await send(served, b"", path=paths[0], offset=2, rank=4)).json()["next_offset"] == 2
+    body = frame(b"x\n", path=paths[1], rank=None) + frame(b"", path=paths[1], offset=2, rank=5)
+    body += b"".join(frame(b"", path=paths[1], offset=2, rank=rank) for rank in (True, "6", -1, 10**9, 1.0))
+    results = (await batch(served, body)).json()["results"]
+    assert [one.get("next_offset") or one["error"]["detail"]["parameter"] for one in results] == [2, 2] + ["rank"] * 5
+    streams = (await served.get(f"/jobs/{JOB}/streams"))["streams"]
+    assert [(stream["path"], stream["rank"]) for stream in streams] == [(paths[0], 4), (paths[1], 5)]
 
 
 async def test_an_empty_batch(served: Served) -> None:

@@ -64,6 +64,10 @@ class Rows:
         """Whether a stream was declared complete."""
         self._connection.execute("UPDATE streams SET sealed = ? WHERE id = ?", (sealed, stream))
 
+    def set_rank(self, stream: int, rank: int) -> None:
+        """A rank that was learned."""
+        self._connection.execute("UPDATE streams SET rank = ? WHERE id = ?", (rank, stream))
+
     def insert_tail(self, stream: int, offset: int, data: bytes, received_ms: int) -> int:
         """A piece of a tail; returns its row's id."""
         self._connection.execute(

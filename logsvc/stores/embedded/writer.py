@@ -97,6 +97,7 @@ class _Incoming:
     size: int  # of the stream, with what was accepted of this append
     pieces: list[bytes] = field(default_factory=list)
     final: bool = False
+    rank: int | None = None  # for a stream that has none
     packed: Packed | None = None
 
     @property
@@ -385,13 +386,16 @@ class Writer:
             if not fresh and not chunk.final:
                 return Appended(None, 0)
             stream = streams[chunk.stream] = self._new_stream(chunk.stream)
-        if fresh or chunk.final:
+        learns = chunk.rank is not None and stream.rank is None
+        if fresh or chunk.final or learns:
             if into is None:
                 into = incoming[chunk.stream] = _Incoming(stream, chunk.owner, size)
             if fresh:
                 into.pieces.append(fresh)
                 into.size += len(fresh)
             into.final = chunk.final or (into.final and not fresh)
+            if learns and into.rank is None:
+                into.rank = chunk.rank
             size = into.size
         return Appended(str(stream.id), size)
 
@@ -436,6 +440,10 @@ class Writer:
     def _store(self, each: _Incoming, now: int) -> None:
         stream = each.stream
         self._touched[stream.id] = stream
+        if each.rank is not None:
+            stream.rank = each.rank
+            if stream.committed:
+                self._rows.set_rank(stream.id, each.rank)
         if not stream.committed:
             self._insert_stream(stream, each.owner)
         if each.pieces:
