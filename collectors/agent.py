@@ -8,12 +8,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from collectors.client import Client, Refused, Say, Unavailable
+from collectors.metrics import MetricsServer
+from collectors.progress import Progress
 from collectors.settings import Settings
 from collectors.shipper import Shipper
 from collectors.state import State
+from collectors.status import Report, StatusSocket, report_of
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.rotation import Tailer
 
@@ -22,6 +25,8 @@ BACKOFF_CEILING_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
 REPEAT_SECONDS = 60.0  # until the same words are said again
 GATHER_SECONDS = 0.02  # lines that come together go together
+
+ERROR_KINDS = ("unavailable", "unauthorized", "refused", "expired", "unreadable")
 
 Errand = Callable[[Client], None]
 
@@ -49,8 +54,10 @@ class Agent:
         self.shipper = Shipper(self.client, self.tailer, self.trouble)
         self.errands: deque[Errand] = deque()  # done in order, before anything is sent
         self.problem: Optional[str] = None  # why nothing can be sent now
-        self.errors: Counter[str] = Counter()  # by kind
+        self.errors = Counter(dict.fromkeys(ERROR_KINDS, 0))
         self.last_error: Optional[tuple[float, str]] = None  # monotonic seconds, and what it was
+        self.progress: Optional[Progress] = None
+        self.started_at = self.stepped_at = time.monotonic()
         self.wake = threading.Event()
         self._say = say
         self._said: dict[str, float] = {}
@@ -59,17 +66,35 @@ class Agent:
         self._retry_at = 0.0
         self._next_scan = 0.0
         self._next_checkpoint = 0.0
+        self._doors: list[Union[StatusSocket, MetricsServer]] = []
 
     def now(self) -> float:
         """Monotonic seconds."""
         return time.monotonic()
+
+    def show(self, command: str) -> None:
+        """Answer `status` from now on, and /metrics where a port was given; starts threads."""
+
+        def report() -> Report:
+            return report_of(self, command)
+
+        try:
+            self._doors.append(StatusSocket(self.settings.state_dir, command, report))
+        except OSError as exc:
+            self.say(f"`status` will not find this one: {self.settings.state_dir}: {exc.strerror}")
+        port = self.settings.metrics_port
+        if port:
+            try:
+                self._doors.append(MetricsServer(port, report))
+            except OSError as exc:
+                self.say(f"no metrics on port {port}: {exc.strerror}")
 
     def say(self, text: str) -> None:
         """A line for a person; the same line at most once a minute."""
         now = time.monotonic()
         if now - self._said.get(text, -REPEAT_SECONDS) >= REPEAT_SECONDS:
             self._said[text] = now
-            self._say(text)
+            self._tell(text)
 
     def trouble(self, kind: str, text: str) -> None:
         """Something went wrong: counted, kept for `status`, and said."""
@@ -78,7 +103,7 @@ class Agent:
 
     def step(self) -> float:
         """Do what is due; returns seconds until something is due again."""
-        now = time.monotonic()
+        now = self.stepped_at = time.monotonic()
         if now >= self._next_scan or self.tailer.scan_wanted:
             self.tailer.scan(now)
             self._say_unplaced()
@@ -99,14 +124,20 @@ class Agent:
 
     def loop(self, stop: threading.Event, *, idle: Optional[Callable[[], bool]] = None) -> None:
         """Step until `stop` is set (and `wake`), or until `idle` says so after a step."""
-        while not stop.is_set():
-            delay = self.step()
-            if idle and idle():
-                return
-            if delay > 0 and self.wake.wait(delay):
-                self.wake.clear()
-                if not stop.is_set():
-                    stop.wait(GATHER_SECONDS)
+        try:
+            while not stop.is_set():
+                delay = self.step()
+                if idle and idle():
+                    return
+                if self.progress:
+                    self.progress.look(self.tailer, self.shipper.sent_bytes, self.problem)
+                if delay > 0 and self.wake.wait(delay):
+                    self.wake.clear()
+                    if not stop.is_set():
+                        stop.wait(GATHER_SECONDS)
+        finally:
+            if self.progress:
+                self.progress.clear()
 
     def is_done(self) -> bool:
         """Whether all there is now is acknowledged, and sealed where that was asked."""
@@ -122,6 +153,9 @@ class Agent:
 
     def close(self) -> None:
         """Keep the checkpoint and let go of everything; may be called twice."""
+        for door in self._doors:
+            door.close()
+        self._doors.clear()
         if self.state:
             self.state.save(self.tailer.remembered())
             self.state.close()
@@ -149,9 +183,14 @@ class Agent:
             return False
         if self._failures > 1:
             self._said.clear()
-            self._say(f"{self.client.server} answers again")
+            self._tell(f"{self.client.server} answers again")
         self._failures, self.problem = 0, None
         return more
+
+    def _tell(self, text: str) -> None:
+        if self.progress:
+            self.progress.clear()
+        self._say(text)
 
     def _count(self, kind: str, text: str) -> None:
         self.errors[kind] += 1
@@ -161,4 +200,4 @@ class Agent:
         for name, reason in self.discovery.unplaced.items():
             if name not in self._unplaced_said:
                 self._unplaced_said.add(name)
-                self._say(reason if name in reason else f"{name}: {reason}")
+                self._tell(reason if name in reason else f"{name}: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -13,16 +14,19 @@ from pathlib import Path
 from typing import Optional
 
 from collectors.agent import Agent
+from collectors.progress import Progress
 from collectors.run import RunOptions, run
 from collectors.settings import (
     COMPRESSIONS,
     SERVER_DEFAULT,
     Settings,
     identity_from,
+    metrics_port_from,
     platform_folders,
     state_folder,
 )
 from collectors.state import State
+from collectors.status import ask, in_words
 from collectors.tailer.discovery import FIRST_TASK
 from logsvc.errors import LogsvcError
 
@@ -82,6 +86,8 @@ def watch(given: argparse.Namespace) -> int:
             signal.signal(caught, on_signal)
     signal.signal(signal.SIGALRM, _on_alarm)
     try:
+        agent.show("watch")
+        agent.progress = Progress(sys.stderr, say, settings.server, awaited=given.once)
         if given.once:
             return _watch_once(agent, stop, given.once_seconds)
         names = ", ".join(map(str, folders))
@@ -127,6 +133,17 @@ def run_command(given: argparse.Namespace) -> int:
         drain_seconds=given.drain,
     )
     return run(settings, options, say)
+
+
+def status(given: argparse.Namespace) -> int:
+    """What the collectors of a state folder are doing: 0 running and well, 1 not."""
+    state_dir = state_folder(given.state_dir, os.environ)
+    reports = ask(state_dir)
+    if given.json:
+        print(json.dumps({"state_dir": os.fspath(state_dir), "collectors": reports}, indent=2))
+    else:
+        print("\n".join(map(in_words, reports)) or f"no collector runs on {state_dir}")
+    return DONE if reports and all(report["well"] for report in reports) else REFUSED
 
 
 class _TimeUp(Exception):
@@ -182,6 +199,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         state_dir=state_folder(given.state_dir, environment),
         identity=identity_from(given.job, given.task, environment),
         compress=given.compress,
+        metrics_port=metrics_port_from(given.metrics_port, environment),
     )
 
 
@@ -194,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="logsvc-collector", description="Ships log files to a logsvc service: every byte, once, in order."
     )
-    commands = parser.add_subparsers(metavar="watch | run", required=True)
+    commands = parser.add_subparsers(metavar="watch | run | status", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--server", metavar="URL", help=f"the service (LOGSVC_SERVER; {SERVER_DEFAULT})")
     common.add_argument("--token-file", metavar="F", help="file with the token (LOGSVC_TOKEN_FILE; or LOGSVC_TOKEN)")
@@ -203,6 +221,12 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--task", metavar="T", help="task, where file names do not say it (VC_TASK_INDEX; worker-0)")
     common.add_argument("--state-dir", metavar="S", help="checkpoint, lock, spools ($XDG_STATE_HOME/logsvc-collector)")
     common.add_argument("--compress", choices=COMPRESSIONS, default="auto", help="of what is sent (auto)")
+    common.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="N",
+        help="serve /metrics and /healthz on 127.0.0.1 (LOGSVC_COLLECTOR_METRICS_PORT; 0: not)",
+    )
 
     watcher = commands.add_parser("watch", parents=[common], help="ship every log file found, now and later")
     watcher.add_argument("folders", nargs="*", metavar="DIR", help="folders or files; else the platform's own")
@@ -238,6 +262,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     runner.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")
     runner.set_defaults(handler=run_command)
+
+    teller = commands.add_parser("status", help="what the collectors here are doing: 0 running and well, 1 not")
+    teller.add_argument("--state-dir", metavar="S", help="theirs ($XDG_STATE_HOME/logsvc-collector)")
+    teller.add_argument("--json", action="store_true", help="for programs")
+    teller.set_defaults(handler=status)
     return parser
 
 

@@ -12,6 +12,7 @@ import select
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from typing import Optional
 from collectors.agent import Agent
 from collectors.client import Say
 from collectors.jobstatus import JobStatus
+from collectors.progress import Progress
 from collectors.settings import Settings
 from collectors.spool import Spool
 
@@ -34,7 +36,6 @@ PASSED_ON = tuple(
 PIPE_BYTES = 1 << 20
 LEFTOVER_SECONDS = 2.0  # processes that outlive the command and hold its output are heard this long
 SI_KERNEL = 0x80  # siginfo: the signal came from the terminal, and went to the command as well
-PROGRESS_SECONDS = 5.0
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as a shell says it
 
@@ -145,6 +146,7 @@ class _Run:
             self.spool.write_line(message)
         finally:
             os.close(writing)
+        self.agent.show("run")
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
         sender.start()
         if child is not None:
@@ -221,19 +223,16 @@ class _Run:
     def _drain(self, sender: threading.Thread, watched: set[signal.Signals]) -> None:
         """Wait a bounded time for the service to take the rest; a signal ends the wait."""
         deadline = time.monotonic() + self.options.drain_seconds
-        told = time.monotonic() + 1.0
+        progress = self.agent.progress = Progress(sys.stderr, self.say, self.agent.client.server, awaited=True)
         interrupted = False
         while sender.is_alive() and time.monotonic() < deadline and not interrupted:
             sender.join(0.02)
             while (caught := signal.sigtimedwait(watched, 0)) is not None:
                 interrupted = interrupted or caught.si_signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-            if sender.is_alive() and time.monotonic() >= told:
-                told = time.monotonic() + PROGRESS_SECONDS
-                problem = f" ({self.agent.problem})" if self.agent.problem else ""
-                self.say(f"{_size(self.agent.tailer.pending())} left to send to {self.agent.client.server}{problem}")
         self._stop.set()
         self.agent.wake.set()
         sender.join(1.0)
+        progress.clear()
         done = not sender.is_alive() and self._sender_error is None and self.agent.is_done()
         if done:
             self.spool.remove()
@@ -299,7 +298,3 @@ def _bare(command: Sequence[str], say: Say) -> int:
         say(f"{command[0]}: {exc.strerror}")
         return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
     return 128 - code if code < 0 else code
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes} bytes"

@@ -46,6 +46,7 @@ class Settings:
         identity: job, task and rank.
         compress: of bodies: auto, zstd, gzip, none. auto: none to this machine itself, else
             zstd where it can be imported, else gzip.
+        metrics_port: of `/metrics` on 127.0.0.1 (`--metrics-port`, LOGSVC_COLLECTOR_METRICS_PORT); 0: none.
         rest_seconds: between two looks at the folders while nothing comes.
         busy_seconds: between two looks at files that grow.
     """
@@ -57,6 +58,7 @@ class Settings:
     state_dir: Path = Path()
     identity: Identity = Identity()
     compress: str = "auto"
+    metrics_port: int = 0
     rest_seconds: float = 1.0
     busy_seconds: float = 0.1
 
@@ -81,6 +83,19 @@ def identity_from(job: Optional[str], task: Optional[str], environment: Mapping[
         task = f"worker-{int(index)}" if re.fullmatch(r"[0-9]{1,9}", index) else None
     rank = environment.get("RANK_ID", "")
     return Identity(job, task, int(rank) if re.fullmatch(r"[0-9]{1,9}", rank) else None)
+
+
+def metrics_port_from(flag: Optional[int], environment: Mapping[str, str]) -> int:
+    """
+    Where `/metrics` is served; 0: nowhere.
+
+    Raises:
+        BadInput: that is no port.
+    """
+    text = environment.get("LOGSVC_COLLECTOR_METRICS_PORT") or "0" if flag is None else str(flag)
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        raise BadInput(f"metrics port {text!r} is not a number from 0 to 65535")
+    return int(text)
 
 
 def state_folder(flag: Optional[str], environment: Mapping[str, str]) -> Path:

@@ -43,6 +43,7 @@ class Member:
         final_asked: whoever wrote it says that nothing follows.
         recheck: bytes before `sent` to send once more, to be compared.
         grew_at, lost_at, blocked_until: monotonic seconds.
+        modified_at: of the file, in seconds since 1970, as the last scan found it.
     """
 
     file: TailedFile
@@ -59,6 +60,7 @@ class Member:
     grew_at: float = 0.0
     lost_at: float = 0.0
     blocked_until: float = 0.0
+    modified_at: float = 0.0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -313,6 +315,7 @@ class Tailer:
 
     def _see(self, family: Family, member: Member, found: Found, now: float) -> None:
         member.file.name, member.place, member.age, member.seen = found.name, found.place, found.age, True
+        member.modified_at = found.modified_at
         if not family.dropped:
             self._look(family, member, found.size_bytes, now)
 
@@ -339,7 +342,7 @@ class Tailer:
         known_before = bool(family.members)
         for found in sorted(files, key=order):
             member = Member(TailedFile(found.name, found.device, found.inode), found.place, found.age)
-            member.size, member.grew_at = found.size_bytes, now
+            member.size, member.grew_at, member.modified_at = found.size_bytes, now, found.modified_at
             try:
                 member.file.learn_head()
             except OSError:
