@@ -3,6 +3,7 @@
 #   make run     the demo: service, collector and a small training run     ARGS="--port 8700 --for 60"
 #   make test    every test, on the built wheel                            ARGS="-k follow"
 #   make check   style, types, Python 3.9, JavaScript, then `make test`
+#   make pyz     dist/logsvc-collector.pyz: the collector as one file for Python 3.9 and newer
 #   make bench   measures, and prints the machine's own limits beside      ARGS=…
 #   make dev     .venv with the test tools too, for working on the source
 #   make lock    newer versions into the locks          make vendor  the page's libraries again
@@ -19,9 +20,12 @@ SHELL       := /bin/sh
 MAKEFLAGS   += --no-print-directory
 SOURCES     := $(shell find logsvc collectors -type f ! -name '*.pyc' 2>/dev/null | grep -v '[[:space:]]')
 SCRIPTS     := $(shell find logsvc/web -name '*.js' ! -path '*/vendor/*' 2>/dev/null)
-# What runs in a user's container; also imported by that Python itself where there is one.
+# What runs in a user's container; also imported by that Python itself where it can be had.
 PYTHON_3_9  := collectors logsvc/__init__.py logsvc/errors.py logsvc/model
-PYTHON39    := python3.9
+# The oldest that the collector promises, the newest, and Debian's: a version, and the Debian suite that holds it.
+PYTHONS     := 3.9=bullseye 3.13=trixie 3.14=sid
+PYTHONS_DIR := build/pythons
+PYZ         := dist/logsvc-collector.pyz
 define IMPORT_ALL
 import collectors, importlib, logsvc.errors, logsvc.model, pkgutil
 for package in (collectors, logsvc.model):
@@ -31,7 +35,7 @@ for package in (collectors, logsvc.model):
 endef
 export IMPORT_ALL
 
-.PHONY: run test check style types py39 js bench dev lock vendor clean test-tools
+.PHONY: run test check style types py39 js pyz logsvc-collector.pyz bench dev lock vendor clean test-tools pythons
 
 run: $(VENV)/.run-installed
 	@exec $(VENV)/bin/logsvc demo $(ARGS)
@@ -52,9 +56,9 @@ style: $(TEST)/.installed
 types: $(TEST)/.installed
 	@$(TEST)/bin/mypy
 
-py39: $(TEST)/.installed
+py39: $(TEST)/.installed pythons
 	@$(TEST)/bin/vermin --quiet --no-tips --violations --target=3.9- $(PYTHON_3_9)
-	@if $(PYTHON39) -c '' 2>/dev/null; then $(PYTHON39) -B -c "$$IMPORT_ALL"; fi
+	@if [ -x $(PYTHONS_DIR)/python3.9 ]; then $(PYTHONS_DIR)/python3.9 -B -c "$$IMPORT_ALL"; fi
 	@echo "python 3.9: ok"
 
 js:
@@ -64,14 +68,22 @@ js:
 	  done; echo "javascript: ok"; \
 	else echo "javascript: not checked, there is no node"; fi
 
+pyz logsvc-collector.pyz: $(PYZ)
+
+$(PYZ): tools/pyz.py pyproject.toml $(SOURCES)
+	@python3 tools/pyz.py $@
+
 bench: $(VENV)/.run-installed
 	@exec $(VENV)/bin/python -m bench $(ARGS)
 
 dev: $(VENV)/.run-installed
 	@tools/bootstrap.sh $(VENV) requirements-dev.lock
 
-test-tools:
+test-tools: pythons
 	@tools/bootstrap.sh --test-tools
+
+pythons:
+	@tools/pythons.sh $(PYTHONS_DIR) $(PYTHONS)
 
 # What stands in the source is what runs: editable, so nothing is built again after a change.
 $(VENV)/.run-installed: requirements.lock pyproject.toml tools/bootstrap.sh

@@ -212,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="logsvc-collector", description="Ships log files to a logsvc service: every byte, once, in order."
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = parser.add_subparsers(metavar="watch | run | status", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--server", metavar="URL", help=f"the service (LOGSVC_SERVER; {SERVER_DEFAULT})")
@@ -268,6 +269,19 @@ def _parser() -> argparse.ArgumentParser:
     teller.add_argument("--json", action="store_true", help="for programs")
     teller.set_defaults(handler=status)
     return parser
+
+
+class _Version(argparse.Action):
+    """Says what is installed, or what the single file was made from; looked up only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"{parser.prog} {version('logsvc')}")
+        except PackageNotFoundError:  # straight from a source folder
+            print(f"{parser.prog} 0")
+        parser.exit()
 
 
 if __name__ == "__main__":

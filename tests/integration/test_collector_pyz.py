@@ -1,0 +1,174 @@
+"""The collector as one file: what it holds, and that every Python it promises ships bytes verbatim with it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from processes import ServiceProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHONS = ROOT / "build" / "pythons"
+PROMISED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+FETCHED = ("3.9", "3.13", "3.14")  # by `make pythons`, which `make test` calls
+BARE = ("-I", "-S")  # no environment, no site-packages: the file and the standard library
+SAYS_ITS_MODULES = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+import collectors
+for found in pkgutil.walk_packages(collectors.__path__, "collectors."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+for name, module in sys.modules.items():
+    if name.split(".")[0] in ("collectors", "logsvc"):
+        print(module.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the file is made from, which nobody works on meanwhile."""
+    folder = tmp_path_factory.mktemp("source")
+    for name in ("collectors", "logsvc", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "web"))
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pyz(source: Path) -> Path:
+    """The file, made as users make it."""
+    subprocess.run(["make", "-s", "logsvc-collector.pyz"], cwd=source, check=True)
+    return source / "dist" / "logsvc-collector.pyz"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    started = ServiceProcess(tmp_path_factory.mktemp("service") / "data").start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module", params=PROMISED)
+def python(request: pytest.FixtureRequest) -> str:
+    """Each Python promised that this machine has, or that could be fetched."""
+    version = request.param
+    if version == "{}.{}".format(*sys.version_info):
+        return sys.executable
+    for candidate in (PYTHONS / f"python{version}", shutil.which(f"python{version}")):
+        if candidate and runs(candidate):
+            return str(candidate)
+    missing = PYTHONS / f"python{version}.missing"
+    if version in FETCHED and not missing.exists():
+        words = f"python{version} is not in {PYTHONS}: run `make pythons`"
+        pytest.fail(words) if os.environ.get("LOGSVC_TESTED") else pytest.skip(words)
+    pytest.skip(missing.read_text().strip() if version in FETCHED else f"there is no python{version} on this machine")
+
+
+def runs(candidate: Path | str) -> bool:
+    """True of an interpreter, false of a shim for one that is not installed."""
+    try:
+        return subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def collector(python: str, pyz: Path, service: ServiceProcess, tmp_path: Path, *words: str) -> list[str]:
+    """The command line: `words` begin with watch or run."""
+    token = tmp_path / "token"
+    token.write_text(service.token)
+    options = ["--server", f"http://127.0.0.1:{service.port}", "--token-file", str(token)]
+    return [python, *BARE, str(pyz), words[0], *options, "--state-dir", str(tmp_path / "state"), *words[1:]]
+
+
+def stored(service: ServiceProcess, job: str) -> dict[str, bytes]:
+    """Bytes of each stream of a job, by path."""
+    client = service.client()
+    try:
+        streams = client.get(f"/jobs/{job}/streams")["streams"]
+        return {stream["path"]: client.raw(stream["id"]) for stream in streams}
+    finally:
+        client.close()
+
+
+def test_watch_ships_a_folder(python: str, pyz: Path, service: ServiceProcess, tmp_path: Path) -> None:
+    job = f"watch-{Path(python).name}"
+    chance = random.Random(4)
+    logs = tmp_path / "logs"
+    files = {
+        f"modelarts-job-{job}-worker-0.log": b"".join(b"step %d loss 0.%d\n" % (n, n) for n in range(20_000)),
+        f"modelarts-job-{job}/other/worker-0/bytes.log": chance.randbytes(300_000),
+        f"modelarts-job-{job}/other/worker-0/one.log": b"x",
+    }
+    for name, data in files.items():
+        (logs / name).parent.mkdir(parents=True, exist_ok=True)
+        (logs / name).write_bytes(data)
+
+    subprocess.run(collector(python, pyz, service, tmp_path, "watch", "--once", str(logs)), check=True, timeout=60)
+
+    assert stored(service, job) == files
+
+
+def test_run_ships_the_output_of_a_command(python: str, pyz: Path, service: ServiceProcess, tmp_path: Path) -> None:
+    job = f"run-{Path(python).name}"
+    said = tmp_path / "said"
+    said.write_bytes(random.Random(5).randbytes(100_000))
+    words = ["run", "--job", job, "--no-service-lines", "--", "sh", "-c", f"cat '{said}'; exit 7"]
+
+    done = subprocess.run(collector(python, pyz, service, tmp_path, *words), stdout=subprocess.PIPE, timeout=60)
+
+    assert done.returncode == 7
+    assert done.stdout == said.read_bytes()
+    assert stored(service, job) == {f"modelarts-job-{job}-worker-0.log": said.read_bytes()}
+
+
+def test_it_holds_what_the_collector_imports_and_nothing_else(pyz: Path, source: Path) -> None:
+    said = subprocess.run([sys.executable, *BARE, "-c", SAYS_ITS_MODULES, source], check=True, stdout=subprocess.PIPE)
+    imported = {Path(line).relative_to(source).as_posix() for line in said.stdout.decode().splitlines()}
+    assert "collectors/cli.py" in imported
+
+    with zipfile.ZipFile(pyz) as archive:
+        assert archive.namelist() == sorted({*imported, "__main__.py", f"logsvc-{version()}.dist-info/METADATA"})
+        assert [name for name in imported if archive.read(name) != (source / name).read_bytes()] == []
+
+
+def test_it_says_its_version(pyz: Path) -> None:
+    """Started as a program, the way that its first line says."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    said = subprocess.run([pyz, "--version"], check=True, stdout=subprocess.PIPE, env=environment, cwd="/")
+    assert said.stdout.decode() == f"logsvc-collector {version()}\n"
+
+
+def test_a_python_that_is_too_old_is_told_so(pyz: Path) -> None:
+    """Not with a syntax error: images with Python 3.7 are still in use."""
+    old = "import runpy, sys; sys.version_info = (3, 7, 16); runpy.run_path(sys.argv[1], run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", old, pyz], stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr == b"logsvc-collector: Python 3.9 or newer is needed, this is 3.7\n"
+
+
+def test_the_same_source_makes_the_same_bytes(python: str, pyz: Path, source: Path, tmp_path: Path) -> None:
+    """In another folder, with other times and modes, by another Python."""
+    copy = shutil.copytree(source, tmp_path / "copy")
+    for path in copy.rglob("*.py"):
+        path.chmod(0o600)
+        os.utime(path, (1e9, 1e9))
+
+    subprocess.run([python, copy / "tools" / "pyz.py", tmp_path / "again.pyz"], check=True)
+
+    assert (tmp_path / "again.pyz").read_bytes() == pyz.read_bytes()
+
+
+def version() -> str:
+    """As pyproject.toml says it."""
+    [line] = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("version = ")]
+    return line.split('"')[1]
