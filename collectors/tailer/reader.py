@@ -7,16 +7,97 @@ a reused inode, does not pass for the old one.
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import Optional
+import resource
+from collections import OrderedDict
+from typing import Optional, Protocol
 
 from logsvc.model.chunk import HEAD_BYTES
 
 TAIL_BYTES = 256  # compared before each read
+MOST_OPEN = 512  # descriptors; fewer where the system allows fewer
 
 
 class Replaced(Exception):
     """The file no longer holds the bytes that were read from it."""
+
+
+class Tailed(Protocol):
+    """What is read from `sent` on, byte after byte: a file, or what stands for one."""
+
+    name: str
+    device: int
+    inode: int
+    sent: int
+
+    @property
+    def head(self) -> bytes:
+        """The first <= HEAD_BYTES bytes, as far as they have been seen."""
+
+    @property
+    def first(self) -> int:
+        """The place of the oldest byte that is still there."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a descriptor is held."""
+
+    def open(self) -> bool:
+        """Whether it can be read."""
+
+    def size(self) -> int:
+        """Where it ends now."""
+
+    def learn_head(self) -> bytes:
+        """Read the head as far as there is one."""
+
+    def read(self, limit: int, *, before: int = 0) -> bytes:
+        """At most `limit` new bytes, after `before` bytes already sent."""
+
+    def advance(self, data: bytes) -> None:
+        """`data`, read from `sent` on, is acknowledged."""
+
+    def move_to(self, offset: int) -> None:
+        """Go on from another place."""
+
+    def close(self) -> None:
+        """Let go; may be called twice."""
+
+
+class Descriptors:
+    """
+    The open files, `limit` at most: the one not used for longest is closed, and opened again when needed.
+
+    Files whose name is gone are not counted here: closed, they could not be opened again.
+    """
+
+    def __init__(self, limit: Optional[int] = None) -> None:
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit is None:
+            limit = MOST_OPEN if soft == resource.RLIM_INFINITY else max(8, min(MOST_OPEN, soft // 2))
+        self.limit = limit
+        self._files: OrderedDict[TailedFile, None] = OrderedDict()  # least recently used first
+
+    def use(self, file: TailedFile) -> None:
+        """`file` is open and was used now."""
+        self._files[file] = None
+        self._files.move_to_end(file)
+        self._shrink(self.limit)
+
+    def forget(self, file: TailedFile) -> None:
+        """`file` is closed, or stays open whatever happens."""
+        self._files.pop(file, None)
+
+    def relieve(self) -> bool:
+        """The system has no more descriptors: let half of them go; False where there is none."""
+        had = len(self._files)
+        self._shrink(had // 2)
+        return had > 0
+
+    def _shrink(self, limit: int) -> None:
+        while len(self._files) > limit:
+            next(iter(self._files)).close()
 
 
 class TailedFile:
@@ -26,7 +107,9 @@ class TailedFile:
     The descriptor may be closed while the file is idle and is opened again when needed.
     """
 
-    def __init__(self, name: str, device: int, inode: int) -> None:
+    first = 0
+
+    def __init__(self, name: str, device: int, inode: int, descriptors: Optional[Descriptors] = None) -> None:
         self.name = name
         self.device = device
         self.inode = inode
@@ -34,26 +117,39 @@ class TailedFile:
         self.sent = 0
         self._tail: Optional[bytes] = None  # the bytes before `sent`; None: not known
         self._fd: Optional[int] = None
+        self._descriptors = descriptors
+        self._kept = False  # its name is gone
 
     @property
     def is_open(self) -> bool:
         """Whether a descriptor is held."""
         return self._fd is not None
 
+    @property
+    def ends_in_a_line(self) -> bool:
+        """Whether what is sent ends with a newline, or nothing is sent; False where nobody knows."""
+        return self.sent == 0 or (self._tail is not None and self._tail.endswith(b"\n"))
+
     def open(self) -> bool:
         """Hold a descriptor; False where this file is not under its name any more, or may not be read."""
-        if self._fd is not None:
-            return True
-        try:
-            fd = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
-            return False
-        status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != (self.device, self.inode):
-            os.close(fd)
-            return False
-        self._fd = fd
+        if self._fd is None:
+            fd = self._open()
+            if fd is None:
+                return False
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) != (self.device, self.inode):
+                os.close(fd)
+                return False
+            self._fd = fd
+        if self._descriptors and not self._kept:
+            self._descriptors.use(self)
         return True
+
+    def keep(self, kept: bool) -> None:
+        """Whether the descriptor must be held, since no name leads to the file any more."""
+        self._kept = kept
+        if kept and self._descriptors:
+            self._descriptors.forget(self)
 
     def size(self) -> int:
         """Bytes in the file now; 0 where it cannot be opened."""
@@ -68,12 +164,18 @@ class TailedFile:
         Raises:
             Replaced: it differs from what it was.
         """
-        if self.open() and self._fd is not None:
-            head = os.pread(self._fd, HEAD_BYTES, 0)
+        if self.open():
+            head = self.peek(0, HEAD_BYTES)
             if not head.startswith(self.head):
                 raise Replaced(self.name)
             self.head = head
         return self.head
+
+    def peek(self, start: int, count: int) -> bytes:
+        """At most `count` bytes from anywhere in the file; none where it cannot be opened."""
+        if not self.open() or self._fd is None:
+            return b""
+        return os.pread(self._fd, count, start)
 
     def read(self, limit: int, *, before: int = 0) -> bytes:
         """
@@ -82,12 +184,12 @@ class TailedFile:
         Raises:
             Replaced: the file is shorter than what was sent, or its bytes have changed.
         """
-        if not self.open() or self._fd is None:
+        if not self.open():
             return b""
         self.learn_head()
         known = self._tail if self._tail is not None else b""
         start = self.sent - max(before, len(known))
-        data = os.pread(self._fd, limit + self.sent - start, start)
+        data = self.peek(start, limit + self.sent - start)
         if len(data) < self.sent - start:
             raise Replaced(self.name)
         if known and data[self.sent - start - len(known) : self.sent - start] != known:
@@ -110,6 +212,51 @@ class TailedFile:
 
     def close(self) -> None:
         """Let go of the descriptor; may be called twice."""
+        if self._descriptors:
+            self._descriptors.forget(self)
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _open(self) -> Optional[int]:
+        while True:
+            try:
+                return os.open(self.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as exc:
+                full = exc.errno in (errno.EMFILE, errno.ENFILE)
+                if not (full and self._descriptors and self._descriptors.relieve()):
+                    return None
+
+
+class LostMark(TailedFile):
+    """What the collector says in the place of lost bytes: read like a file, from `start` on."""
+
+    def __init__(self, lost: TailedFile, line: bytes, *, count: int, why: str) -> None:
+        super().__init__(lost.name, lost.device, lost.inode)
+        self.start = self.sent = lost.sent
+        self.line, self.count, self.why = line, count, why
+
+    def open(self) -> bool:
+        """It is always there."""
+        return True
+
+    def size(self) -> int:
+        """The end of the line."""
+        return self.start + len(self.line)
+
+    def learn_head(self) -> bytes:
+        """Nothing of the file is left."""
+        return b""
+
+    def peek(self, start: int, count: int) -> bytes:
+        """Bytes of the line; none of those before it."""
+        return self.line[start - self.start :][:count] if start >= self.start else b""
+
+    def read(self, limit: int, *, before: int = 0) -> bytes:
+        """What is left of the line."""
+        return self.peek(self.sent, limit)
+
+    def move_to(self, offset: int) -> None:
+        """The service holds less than was acknowledged: the line stands where that ends."""
+        super().move_to(offset)
+        self.start = min(self.start, offset)
