@@ -31,7 +31,7 @@ from collectors.tailer.discovery import FIRST_TASK
 from logsvc.errors import LogsvcError
 
 DONE, REFUSED, BROKEN = 0, 1, 2
-LAST_SECONDS = 5.0  # a stopped `watch` sends what it has seen, this long at most
+LAST_SECONDS = 5.0  # a stopped `watch` sends what it has seen, this long at most unless `--drain` says otherwise
 ONCE_SECONDS = 600.0  # `watch --once` gives up where nothing moves for this long
 
 
@@ -68,6 +68,7 @@ def watch(given: argparse.Namespace) -> int:
             say(f"{missing[0]}: no such file or folder")
             return REFUSED
     stop = threading.Event()
+    last_seconds = LAST_SECONDS if given.drain is None else given.drain
     state = State(settings.state_dir)
     try:
         agent = Agent(settings, folders, say, state=state, glog_dir=_glog_dir())
@@ -77,7 +78,7 @@ def watch(given: argparse.Namespace) -> int:
 
     def on_signal(signum: int, frame: object) -> None:
         if not stop.is_set():
-            signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS + 1)
+            signal.setitimer(signal.ITIMER_REAL, last_seconds + 1)
         stop.set()
         agent.wake.set()
 
@@ -93,7 +94,7 @@ def watch(given: argparse.Namespace) -> int:
         names = ", ".join(map(str, folders))
         say(f"watching {names}; sending to {settings.server}")
         agent.loop(stop)
-        _last_round(agent)
+        _last_round(agent, last_seconds, patient=given.drain is not None)
         return DONE
     except _TimeUp:
         return REFUSED if given.once else DONE
@@ -180,12 +181,16 @@ class _Patience:
         return self._agent.now() - self._since > self._seconds
 
 
-def _last_round(agent: Agent) -> None:
-    """What was written up to the stop goes too, if the service is there."""
-    deadline = agent.now() + LAST_SECONDS
+def _last_round(agent: Agent, seconds: float, *, patient: bool) -> None:
+    """What was written up to the stop goes too, if the service is there; who is patient waits for it."""
+    deadline = agent.now() + seconds
     agent.tailer.scan_wanted = True
     never = threading.Event()
-    agent.loop(never, idle=lambda: agent.is_done() or agent.problem is not None or agent.now() > deadline)
+
+    def is_over() -> bool:
+        return agent.is_done() or agent.now() > deadline or (agent.problem is not None and not patient)
+
+    agent.loop(never, idle=is_over)
 
 
 def _settings(given: argparse.Namespace) -> Settings:
@@ -238,6 +243,12 @@ def _parser() -> argparse.ArgumentParser:
         default=ONCE_SECONDS,
         metavar="N",
         help="--once gives up after so long without progress",
+    )
+    watcher.add_argument(
+        "--drain",
+        type=float,
+        metavar="SECONDS",
+        help="when stopped, wait so long for a service that is away as well (5 for one that answers)",
     )
     watcher.set_defaults(handler=watch)
 

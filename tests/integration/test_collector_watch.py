@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from integration.collector_oracle import TOKEN, Oracle
+from processes import wait_until
 
 JOB = "J-1"
 OTHER = f"modelarts-job-{JOB}/other/worker-0"
@@ -339,6 +340,26 @@ def test_a_stop_does_not_wait_for_a_service_that_hangs(oracle: Oracle, start: St
         assert process.wait(20) == 0
     finally:
         release.set()
+
+
+def test_a_stop_with_drain_waits_for_a_service_that_is_away(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+    """A pod's folder is gone with the pod."""
+    refused: list[str] = []
+
+    def fault(method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+        refused.append(path)
+        return 503, {"Retry-After": "0"}, b""
+
+    oracle.fault = fault
+    (tmp_path / "logs/a.log").write_bytes(b"one\n")
+    process = start("--drain", "60")
+    wait_until(lambda: refused)
+    process.terminate()
+    before = len(refused)
+    wait_until(lambda: len(refused) > before + 1)
+    oracle.fault = None
+    assert process.wait(60) == 0
+    assert oracle.content(f"{OTHER}/a.log") == {0: b"one\n"}
 
 
 def test_an_expired_job_is_left_alone_and_others_go_on(oracle: Oracle, start: Start, tmp_path: Path) -> None:
