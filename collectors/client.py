@@ -10,6 +10,7 @@ import gzip
 import http.client
 import ipaddress
 import json
+import re
 import socket
 import ssl
 import struct
@@ -33,6 +34,7 @@ Say = Callable[[str], None]  # one line for a person
 MAX_ANSWER_BYTES = 16 << 20
 PACK_FROM_BYTES = 1024  # smaller bodies gain nothing
 CONNECT_SECONDS = 10.0
+RETRY_AFTER_CEILING_SECONDS = 300.0  # whoever asks for more may be a gateway that is gone soon
 ANSWER_SECONDS = 90.0  # a body waits for the service's commit, and that for a full backlog
 
 
@@ -105,7 +107,10 @@ class Client:
         listed = answer.get("streams") if isinstance(answer, dict) else answer
         if not isinstance(listed, list) or len(listed) != len(streams):
             raise Unavailable(f"{self.server} answered /offsets with something else: not a logsvc service?")
-        return [list(entry.get("generations", [])) for entry in listed]
+        generations = [entry.get("generations") if isinstance(entry, dict) else None for entry in listed]
+        if not all(isinstance(held, list) and all(map(_is_generation, held)) for held in generations):
+            raise Unavailable(f"{self.server} answered /offsets with something else: not a logsvc service?")
+        return generations
 
     def chunk(self, frame: Frame) -> int:
         """Send one chunk; returns the stream's next offset."""
@@ -141,7 +146,7 @@ class Client:
         results = answer.get("results") if isinstance(answer, dict) else None
         if not isinstance(results, list) or len(results) != len(frames):
             raise Unavailable(f"{self.server} answered 200 without an acknowledgement: not a logsvc service?")
-        return [_refused(200, entry) if "error" in entry else self._next_offset(entry) for entry in results]
+        return [_refused(200, entry) if _is_own_error(entry) else self._next_offset(entry) for entry in results]
 
     def job(self, job: str) -> Optional[dict[str, Any]]:
         """What the service knows of a job; None: nothing."""
@@ -180,7 +185,7 @@ class Client:
 
     def _next_offset(self, answer: Any) -> int:
         value = answer.get("next_offset") if isinstance(answer, dict) else None
-        if not isinstance(value, int):
+        if not _is_count(value):
             raise Unavailable(f"{self.server} answered 200 without an acknowledgement: not a logsvc service?")
         return value
 
@@ -267,7 +272,7 @@ class Client:
         retry_after = _seconds(headers.get("Retry-After"))
         try:
             answer = json.loads(body) if body else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if 200 <= status < 300:
             if answer is None:
@@ -287,10 +292,10 @@ class Client:
             raise Unavailable(
                 f"{self.server} redirects to {headers.get('Location', '?')}; none is followed, name that server"
             )
-        if status == 413 and not isinstance(answer, dict):  # something in between has a limit of its own
+        if status == 413 and not _is_own_error(answer):  # something in between has a limit of its own
             raise Refused(413, "too_large", f"{self.server} or a proxy before it takes no body of this size (413)", {})
-        if status == 429 or status >= 500 or not isinstance(answer, dict) or "error" not in answer:
-            told = answer["error"].get("message", "") if isinstance(answer, dict) and "error" in answer else ""
+        if status == 429 or status >= 500 or not _is_own_error(answer):
+            told = answer["error"]["message"] if _is_own_error(answer) else ""
             raise Unavailable(f"{self.server}: {told or f'HTTP {status}'}", retry_after_seconds=retry_after)
         raise _refused(status, answer)
 
@@ -306,15 +311,27 @@ def read_token(file: Path) -> str:
     return token
 
 
+def _is_own_error(answer: Any) -> bool:
+    """Whether an answer has the form of the service's errors; other programs say `error` too."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("code"), str) and isinstance(error.get("message"), str)
+
+
+def _is_generation(held: Any) -> bool:
+    """Whether an entry of /offsets has the form of the service's."""
+    if not isinstance(held, dict) or not isinstance(held.get("head_sha256"), str):
+        return False
+    return all(_is_count(held.get(name)) for name in ("generation", "next_offset", "head_bytes"))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _refused(status: int, answer: dict[str, Any]) -> Refused:
-    error = answer.get("error") or {}
+    error = answer["error"]
     detail = error.get("detail")
-    return Refused(
-        status,
-        str(error.get("code", "unknown")),
-        str(error.get("message", "refused")),
-        detail if isinstance(detail, dict) else {},
-    )
+    return Refused(status, error["code"], error["message"], detail if isinstance(detail, dict) else {})
 
 
 def _encoding(compress: str, host: str) -> Optional[str]:
@@ -341,10 +358,9 @@ def _context(ca_file: Optional[Path]) -> ssl.SSLContext:
 
 def _seconds(text: Optional[str]) -> Optional[float]:
     """Retry-After in seconds; a date is not worth a parser here."""
-    try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
+    if text is None or not re.fullmatch("[0-9]{1,9}", text.strip()):
         return None
+    return min(float(text), RETRY_AFTER_CEILING_SECONDS)
 
 
 def _words(exc: BaseException) -> str:

@@ -68,7 +68,7 @@ class Shipper:
         try:
             answers = self.client.offsets(places)
         except Refused as exc:
-            if exc.code in LATER:
+            if exc.code in LATER or (exc.code == "too_large" and len(families) == 1):  # nothing can be smaller
                 raise Unavailable(f"{self.client.server}: {exc}") from exc
             if len(families) == 1:
                 if exc.code == "expired":
