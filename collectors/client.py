@@ -107,7 +107,7 @@ class Client:
         listed = answer.get("streams") if isinstance(answer, dict) else answer
         if not isinstance(listed, list) or len(listed) != len(streams):
             raise Unavailable(f"{self.server} answered /offsets with something else: not a logsvc service?")
-        generations = [entry.get("generations") if isinstance(entry, dict) else None for entry in listed]
+        generations: list[Any] = [entry.get("generations") if isinstance(entry, dict) else None for entry in listed]
         if not all(isinstance(held, list) and all(map(_is_generation, held)) for held in generations):
             raise Unavailable(f"{self.server} answered /offsets with something else: not a logsvc service?")
         return generations
@@ -185,9 +185,9 @@ class Client:
 
     def _next_offset(self, answer: Any) -> int:
         value = answer.get("next_offset") if isinstance(answer, dict) else None
-        if not _is_count(value):
-            raise Unavailable(f"{self.server} answered 200 without an acknowledgement: not a logsvc service?")
-        return value
+        if isinstance(value, int) and _is_count(value):
+            return value
+        raise Unavailable(f"{self.server} answered 200 without an acknowledgement: not a logsvc service?")
 
     def _post(self, path: str, body: bytes) -> Any:
         headers = {"Content-Type": "application/octet-stream"}
@@ -270,6 +270,7 @@ class Client:
 
     def _answer(self, status: int, headers: http.client.HTTPMessage, body: bytes) -> Any:
         retry_after = _seconds(headers.get("Retry-After"))
+        answer: Any
         try:
             answer = json.loads(body) if body else {}
         except (ValueError, RecursionError):
