@@ -38,6 +38,7 @@ test_tools() {
     command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
     command -v chromedriver >/dev/null 2>&1 || missing="$missing chromium-driver"
     command -v strace >/dev/null 2>&1 || missing="$missing strace"
+    command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
     ls /usr/share/fonts/*/noto/NotoSansCJK* >/dev/null 2>&1 || missing="$missing fonts-noto-cjk"
     [ -n "$missing" ] || exit 0
     # shellcheck disable=SC2086 # one word a package

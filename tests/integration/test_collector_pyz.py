@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from processes import ServiceProcess
 
@@ -129,6 +131,73 @@ def test_run_ships_the_output_of_a_command(python: str, pyz: Path, service: Serv
     assert done.returncode == 7
     assert done.stdout == said.read_bytes()
     assert stored(service, job) == {f"modelarts-job-{job}-worker-0.log": said.read_bytes()}
+
+
+@pytest.mark.parametrize("name", ["logsvc-collector.service", "kubernetes-daemonset.yaml", "kubernetes-sidecar.yaml"])
+def test_the_commands_of_the_examples_ship(name: str, pyz: Path, service: ServiceProcess, tmp_path: Path) -> None:
+    """With folders of this test in the place of theirs."""
+    logs, state, credentials = (tmp_path / folder for folder in ("logs", "state", "credentials"))
+    for folder in (logs, state, credentials):
+        folder.mkdir()
+    (credentials / "token").write_text(service.token)
+    job = f"example-{Path(name).stem}"
+    (logs / f"modelarts-job-{job}-worker-0.log").write_bytes(b"epoch 1\n")
+    here = {
+        "/usr/bin/python3": sys.executable,
+        "python3": sys.executable,
+        "/opt/logsvc/logsvc-collector.pyz": str(pyz),
+        "/run/secrets/logsvc/token": str(credentials / "token"),
+        "/var/lib/logsvc-collector": str(state),
+        "/var/log/training": str(logs),
+        "/logs": str(logs),
+        "https://logs.example:8600": f"http://127.0.0.1:{service.port}",
+        "${CREDENTIALS_DIRECTORY}/token": str(credentials / "token"),
+        "${STATE_DIRECTORY}": str(state),
+        "$FOLDERS": str(logs),
+    }
+    command = []
+    for word in command_of(ROOT / "deploy" / name):
+        option, equals, value = word.partition("=")
+        command.append(option + equals + here.get(value, value) if equals else here.get(word, word))
+
+    environment = {"LOGSVC_SERVER": f"http://127.0.0.1:{service.port}", "HOME": "/nonexistent"}
+    subprocess.run([*command, "--once"], check=True, env=environment, timeout=60)
+
+    assert stored(service, job) == {f"modelarts-job-{job}-worker-0.log": b"epoch 1\n"}
+    assert [path.name for path in tmp_path.iterdir() if path not in (logs, state, credentials)] == []
+
+
+def command_of(example: Path) -> list[str]:
+    """What systemd or Kubernetes would start."""
+    text = example.read_text()
+    if example.suffix == ".service":
+        [line] = [line for line in text.replace("\\\n", "").splitlines() if line.startswith("ExecStart=")]
+        return shlex.split(line.removeprefix("ExecStart="))
+    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    [collector] = [each for each in pod.get("initContainers", []) + pod["containers"] if each["name"] == "collector"]
+    return [*collector["command"], *collector["args"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user with one right of root's")
+def test_one_right_is_enough_to_read_the_logs_of_others(pyz: Path, service: ServiceProcess, tmp_path: Path) -> None:
+    """As in the unit and in the DaemonSet: CAP_DAC_READ_SEARCH and nothing else."""
+    log = tmp_path / "modelarts-job-rights-worker-0.log"
+    log.write_bytes(b"epoch 1\n")
+    log.chmod(0o600)
+    state = tmp_path / "state"
+    state.mkdir(0o700)
+    os.chown(state, 65534, 65534)
+    rights = [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+    nobody += [*rights, "--bounding-set=-all,+dac_read_search"]
+
+    subprocess.run(
+        [*nobody, *collector(sys.executable, pyz, service, tmp_path, "watch", "--once", str(log))],
+        check=True,
+        timeout=60,
+    )
+
+    assert stored(service, "rights") == {log.name: b"epoch 1\n"}
 
 
 def test_it_holds_what_the_collector_imports_and_nothing_else(pyz: Path, source: Path) -> None:
