@@ -76,6 +76,7 @@ async def check(folder: Path, answered: dict[str, int], ids: dict[str, int]) -> 
     """A store on what the power cut left has every acknowledged byte, no wrong one, and goes on."""
     store = EmbeddedStore(folder, clock=HandClock(time.time()))
     await store.open()
+    await store.recovered()
     try:
         for id, number in ids.items():
             acknowledged = answered.get(id, 0)

@@ -70,7 +70,7 @@ def test_what_a_crash_left_behind_is_a_warning(folder: Path) -> None:
     with segment_of(folder).open("ab") as file:
         file.write(b"half a frame")
     (finding,) = check(folder)
-    assert finding.severity == "warning" and "12 bytes that were never committed" in finding.message
+    assert finding.severity == "warning" and "12 bytes that the catalog does not know" in finding.message
 
 
 def test_wrong_sums_in_the_catalog_are_found(folder: Path) -> None:

@@ -4,7 +4,7 @@ A segment is a run of frames. A frame is a header of 64 bytes and its payload: a
 before its first chunk in the file, or a chunk as one zstd frame. A job's first segment is
 `segments/<job>/000001.seg`; a further one follows at 1 GiB, or after a failed sync, whose file is
 never trusted again. Frames are written and synced before the catalog knows them; what lies behind
-the last one that it knows is an orphan, cut at the next start.
+the last one that it knows are orphans, stored again at the next start (`orphans.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from logsvc.model.stream import StreamName
 
 MAX_SEGMENT_BYTES = 1 << 30
 NAME, CHUNK = 1, 2
+NO_HEADER, CUT_SHORT = TORN = ("no frame header", "cut short")  # as a crash leaves what was being written
 
 _HEADER = struct.Struct("<4sBBHQQIIQII12x")
 _MAGIC = b"lsf1"
@@ -70,6 +71,15 @@ class Segment:
     named: set[int] = field(default_factory=set)  # streams whose names stand in it
 
 
+@dataclass(frozen=True)
+class Orphans:
+    """What lies in a segment file behind what the catalog knows of it: `size` bytes from `position` on."""
+
+    path: Path
+    position: int
+    size: int
+
+
 def encode_frame(kind: int, stream: int, generation: int, offset: int, raw_size: int, payload: bytes) -> bytes:
     """Header and payload."""
     head = _HEADER.pack(
@@ -95,14 +105,14 @@ def read_frame(file: int, place: Place) -> bytes:
     return frame.payload
 
 
-def frames(path: Path) -> Iterator[Frame]:
-    """Every frame of a segment file, in order; ends after the first one whose header is not sound."""
+def frames(path: Path, position: int = 0) -> Iterator[Frame]:
+    """Frames of a segment file from a position on, in order; ends after the first one whose header is not sound."""
     with path.open("rb") as file:
-        position = 0
+        file.seek(position)
         while head := file.read(HEADER_BYTES):
             length = _payload_length(head)
             if length is None:
-                yield Frame(0, 0, 0, 0, 0, b"", position, "no frame header")
+                yield Frame(0, 0, 0, 0, 0, b"", position, NO_HEADER)
                 return
             frame = _decode(head + file.read(length), position)
             yield frame
@@ -122,10 +132,11 @@ class SegmentFiles:
         self._paths: dict[int, Path] = {}
         self._next_id = 1
         self._next_sequence: dict[str, int] = {}
+        self.orphans: list[Orphans] = []
 
     def load(self, rows: list[tuple[int, str, int, int]]) -> list[str]:
         """
-        Take up the catalog's segments (id, job, sequence, size); cut orphans.
+        Take up the catalog's segments (id, job, sequence, size), and what it does not know as `orphans`.
 
         Returns: sentences about files that are missing or too short.
         """
@@ -141,14 +152,29 @@ class SegmentFiles:
                 problems.append(f"{path} is missing, {size} bytes of job {job}")
                 continue
             if found > size:
-                os.truncate(path, size)
-            elif found < size:
+                self.orphans.append(Orphans(path, size, found - size))
+                continue  # nothing is written behind them
+            if found < size:
                 problems.append(f"{path} has {found} bytes, {size} were committed")
                 continue
             known = self._writing.get(job)
             if size < MAX_SEGMENT_BYTES and (known is None or known.sequence < sequence):
                 self._writing[job] = Segment(id_, job, sequence, path, size)
+        for job in self._jobs():
+            while (path := self._path(job, self._next_sequence.get(job, 1))).exists():
+                self._next_sequence[job] = self._next_sequence.get(job, 1) + 1
+                self.orphans.append(Orphans(path, 0, path.stat().st_size))
         return problems
+
+    def cut(self, orphans: Orphans) -> None:
+        """Give back the room of orphans that are stored."""
+        if orphans.position:
+            os.truncate(orphans.path, orphans.position)
+        else:
+            orphans.path.unlink()
+
+    def _jobs(self) -> list[str]:
+        return os.listdir(self.folder) if self.folder.is_dir() else []
 
     def append(self, job: str, chunks: list[tuple[int, StreamName, int, int, bytes]]) -> tuple[Segment, list[Place]]:
         """
@@ -282,12 +308,12 @@ def _payload_length(head: bytes) -> int | None:
 def _decode(data: bytes, position: int) -> Frame:
     length = _payload_length(data[:HEADER_BYTES])
     if length is None:
-        return Frame(0, 0, 0, 0, 0, b"", position, "no frame header")
+        return Frame(0, 0, 0, 0, 0, b"", position, NO_HEADER)
     _, _, kind, _, stream, offset, generation, raw_size, _, crc, _ = _HEADER.unpack_from(data)
     payload = data[HEADER_BYTES : HEADER_BYTES + length]
     problem = None
     if len(payload) < length:
-        problem = "cut short"
+        problem = CUT_SHORT
     elif zlib.crc32(payload) != crc:
         problem = "wrong checksum"
     return Frame(kind, stream, generation, offset, raw_size, payload, position, problem)

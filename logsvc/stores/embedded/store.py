@@ -30,6 +30,7 @@ from logsvc.stores.embedded import catalog as files
 from logsvc.stores.embedded.blocks import Blocks, Snapshot
 from logsvc.stores.embedded.catalog import Catalog, lock_folder
 from logsvc.stores.embedded.grams import FilterGroups
+from logsvc.stores.embedded.orphans import take_up
 from logsvc.stores.embedded.packer import Packer
 from logsvc.stores.embedded.registry import Registry
 from logsvc.stores.embedded.rows import read_filters
@@ -72,7 +73,8 @@ class EmbeddedStore:
             self._read_threads.shutdown(wait=False)
             raise
         self._is_open = True
-        self._tasks = [asyncio.create_task(self._copy_daily())]
+        self._recovery = asyncio.create_task(self._take_up_orphans())
+        self._tasks = [asyncio.create_task(self._copy_daily()), self._recovery]
         with self._catalog.reader() as reader:
             unpacked = reader.execute(
                 "SELECT id FROM streams WHERE sealed AND id IN (SELECT stream FROM tails)"
@@ -154,6 +156,10 @@ class EmbeddedStore:
         future: asyncio.Future[None] = self._loop.create_future()
         self._submit(PackNow(self._existing(stream_id).id, future))
         await asyncio.shield(future)
+
+    async def recovered(self) -> None:
+        """Wait until what a crash or an older catalog left in the segments is stored; for tests and for operators."""
+        await asyncio.shield(self._recovery)
 
     def subscribe(self, listener: Listener) -> None:
         """Tell of each commit, on the event loop."""
@@ -393,6 +399,13 @@ class EmbeddedStore:
     def _ids(self, where: str, *values: object) -> Sequence[int]:
         with self._catalog.reader() as reader:
             return [row[0] for row in reader.execute(f"SELECT id FROM streams {where}", values)]
+
+    async def _take_up_orphans(self) -> None:
+        def name_of(number: int) -> StreamName | None:
+            held = self._registry.by_id(number)
+            return held.name if held else None
+
+        await take_up(self._segments, self.append, name_of, self._in_thread)
 
     async def _copy_daily(self) -> None:
         """Keep a copy of the catalog that is at most a day old."""

@@ -6,7 +6,7 @@ queue as chunks on disk; meanwhile later appends of that stream wait, others go 
 
 Crash order: segment bytes are synced, then their rows are committed, then the append is
 acknowledged. A filter group is written and synced before the row that names it. Whatever a crash
-leaves behind the last committed row is cut at the next start.
+leaves in a segment behind the last committed row is stored at the next start, as if it came just then.
 """
 
 from __future__ import annotations
