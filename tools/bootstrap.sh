@@ -39,6 +39,7 @@ test_tools() {
     command -v chromedriver >/dev/null 2>&1 || missing="$missing chromium-driver"
     command -v strace >/dev/null 2>&1 || missing="$missing strace"
     command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+    command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
     ls /usr/share/fonts/*/noto/NotoSansCJK* >/dev/null 2>&1 || missing="$missing fonts-noto-cjk"
     [ -n "$missing" ] || exit 0
     # shellcheck disable=SC2086 # one word a package
