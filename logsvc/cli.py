@@ -9,13 +9,14 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from logsvc.errors import Forbidden, LogsvcError, NotFound, Unauthorized
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 app = typer.Typer(
     name="logsvc",
@@ -95,6 +96,7 @@ def search(
 ) -> None:
     """Matching lines of one job or of all, like grep: exit status 0 found, 1 not found, 2 error."""
     import orjson
+    from rich.console import Console
 
     client = _client()
     console = Console(highlight=False, soft_wrap=True)
@@ -171,6 +173,8 @@ def download(
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Check a data folder: every checksum of the logs and the sums of the catalog."""
+    from rich.console import Console
+
     from logsvc.app import examine
     from logsvc.settings import Settings
 
@@ -255,6 +259,8 @@ def _print_missed(client: Any, stream: str, first: int, count: int, shown: str) 
 
 
 def _marked(match: dict[str, Any]) -> Text:
+    from rich.text import Text
+
     line = Text.assemble((f"{match['path']}:", "magenta"), (f"{match['n']}:", "green"))
     body = Text(match["text"])
     for begin, end in match["spans"]:
