@@ -16,7 +16,10 @@ from logsvc.errors import CannotStart
 
 CHECKPOINT = "checkpoint.json"
 LOCK = "lock"
-_FIELDS = {"job": str, "task": str, "path": str, "generation": int, "device": int, "inode": int, "sent": int}
+_FIELDS = {
+    **dict.fromkeys(("job", "task", "path", "name", "line"), str),
+    **dict.fromkeys(("generation", "device", "inode", "sent", "size", "behind"), int),
+}
 
 
 class State:

@@ -64,6 +64,9 @@ class Tailed(Protocol):
     def close(self) -> None:
         """Let go; may be called twice."""
 
+    def complete(self) -> None:
+        """The service has all of it, and was told that nothing follows."""
+
 
 class Descriptors:
     """
@@ -210,6 +213,9 @@ class TailedFile:
         self.sent = offset
         self._tail = None
 
+    def complete(self) -> None:
+        """The service has all of it and was told so: a file that others write stays where it is."""
+
     def close(self) -> None:
         """Let go of the descriptor; may be called twice."""
         if self._descriptors:
@@ -229,12 +235,18 @@ class TailedFile:
 
 
 class LostMark(TailedFile):
-    """What the collector says in the place of lost bytes: read like a file, from `start` on."""
+    """
+    What the collector says in the place of lost bytes: read like a file, from `start` on.
 
-    def __init__(self, lost: TailedFile, line: bytes, *, count: int, why: str) -> None:
+    Attributes:
+        start: its place in the stream.
+        behind: size of the file that the line stands behind; 0 where that is gone.
+    """
+
+    def __init__(self, lost: Tailed, start: int, line: bytes, *, behind: int) -> None:
         super().__init__(lost.name, lost.device, lost.inode)
-        self.start = self.sent = lost.sent
-        self.line, self.count, self.why = line, count, why
+        self.start = self.sent = start
+        self.line, self.behind = line, behind
 
     def open(self) -> bool:
         """It is always there."""

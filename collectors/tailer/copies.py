@@ -1,0 +1,69 @@
+"""Whether one file is a copy of another: of a log before it is truncated, or its `.gz`.
+
+Logs often begin with the same banner, so a head alone says little: where both can be read, the
+last bytes of the copy decide; where not, the service compares what is sent once more.
+"""
+
+from __future__ import annotations
+
+from collectors.tailer.family import RECHECK_BYTES, Family, Member
+from collectors.tailer.packed import END_BYTES, PackedFile
+from collectors.tailer.reader import LostMark, TailedFile
+
+
+def is_alike(member: Member, old: Member) -> bool:
+    """Whether both begin with the same bytes, as far as those are known."""
+    head, known = member.file.head, old.file.head
+    shorter = min(len(head), len(known))
+    return shorter > 0 and head[:shorter] == known[:shorter]
+
+
+def may_have_copies(old: Member) -> bool:
+    """Whether it is a file that others may be copies of."""
+    return not old.pinned and not isinstance(old.file, LostMark)
+
+
+def is_readable(old: Member) -> bool:
+    """Whether its bytes can still be had from the file itself."""
+    return not old.lost and (old.seen or old.file.is_open)
+
+
+def is_whole(member: Member) -> bool:
+    """Whether all of it can be read: a `.gz` may still be written, or not be unpacked yet."""
+    return not isinstance(member.file, PackedFile) or member.file.is_whole
+
+
+def ends_alike(copy: Member, old: Member) -> bool:
+    """Whether the last bytes of the copy stand at the same place in the old file; both are readable."""
+    count = min(copy.size, END_BYTES)
+    if isinstance(old.file, PackedFile):
+        return old.file.is_whole and copy.size == old.size and _end(copy, count) == old.file.end[-count:]
+    assert isinstance(old.file, TailedFile)
+    return copy.size <= old.size and _end(copy, count) == old.file.peek(copy.size - count, count)
+
+
+def take_over(family: Family, old: Member, copy: Member) -> bool:
+    """
+    The copy gives what can be had of a lost generation from nowhere else.
+
+    Returns:
+        Whether it took the member's place; not where it holds less than was sent: then the service only says
+        whether it is a copy at all.
+    """
+    copy.number, copy.superseded, copy.sealed = old.number, True, False
+    place = family.members.index(old)
+    replaces = copy.size >= old.file.sent
+    copy.file.move_to(max(0, min(copy.size, old.file.sent) - RECHECK_BYTES))
+    if replaces:
+        copy.existed = max(copy.size, old.existed)
+        family.members[place] = copy
+    else:
+        family.members.insert(place, copy)
+    return replaces
+
+
+def _end(copy: Member, count: int) -> bytes:
+    if isinstance(copy.file, PackedFile):
+        return copy.file.end[-count:] if count else b""
+    assert isinstance(copy.file, TailedFile)
+    return copy.file.peek(copy.size - count, count)
