@@ -49,7 +49,7 @@ class Agent:
         self.state = state
         skip = frozenset(str(path) for path in (state.folder if state else None, settings.state_dir) if path)
         roots_skip = frozenset(path for path in skip if path not in {str(root) for root in roots})
-        self.discovery = Discovery(roots, settings.identity, glog_dir, roots_skip)
+        self.discovery = Discovery(roots, settings.identity, glog_dir, roots_skip, settings.rank_table)
         self.tailer = Tailer(self.discovery, state.load() if state else ())
         self.shipper = Shipper(self.client, self.tailer, self.trouble)
         self.errands: deque[Errand] = deque()  # done in order, before anything is sent
@@ -146,7 +146,12 @@ class Agent:
             return False
         return not any(
             not family.dropped
-            and (not family.asked or member.pending > 0 or (member.final_asked and not member.sealed))
+            and (
+                not family.asked
+                or member.pending > 0
+                or (member.final_asked and not member.sealed)
+                or family.has_untold_rank(member)
+            )
             for family, member in self.tailer.active.values()
             if now >= member.blocked_until
         )
@@ -201,3 +206,7 @@ class Agent:
             if name not in self._unplaced_said:
                 self._unplaced_said.add(name)
                 self._tell(reason if name in reason else f"{name}: {reason}")
+        for conflict in self.discovery.conflicts:
+            if conflict not in self._unplaced_said:
+                self._unplaced_said.add(conflict)
+                self._tell(conflict)

@@ -23,11 +23,12 @@ from collectors.settings import (
     identity_from,
     metrics_port_from,
     platform_folders,
+    rank_table_file,
     state_folder,
 )
 from collectors.state import State
 from collectors.status import ask, in_words
-from collectors.tailer.discovery import FIRST_TASK
+from collectors.tailer.places import FIRST_TASK
 from logsvc.errors import LogsvcError
 
 DONE, REFUSED, BROKEN = 0, 1, 2
@@ -204,6 +205,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         state_dir=state_folder(given.state_dir, environment),
         identity=identity_from(given.job, given.task, environment),
         compress=given.compress,
+        rank_table=rank_table_file(environment),
         metrics_port=metrics_port_from(given.metrics_port, environment),
     )
 

@@ -75,6 +75,7 @@ class Frame:
     offset: int
     data: bytes
     final: bool = False
+    rank: Optional[int] = None  # where the path does not say it
 
 
 class Client:
@@ -123,6 +124,8 @@ class Client:
         }
         if frame.final:
             query["final"] = 1
+        if frame.rank is not None:
+            query["rank"] = frame.rank
         answer = self._post("/chunks?" + urlencode(query), frame.data)
         return self._next_offset(answer)
 
@@ -139,6 +142,7 @@ class Client:
                     "offset": frame.offset,
                     "length": len(frame.data),
                     "final": frame.final,
+                    **({} if frame.rank is None else {"rank": frame.rank}),
                 }
             ).encode()
             parts += [struct.pack("<I", len(head)), head, frame.data]

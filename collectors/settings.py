@@ -47,6 +47,7 @@ class Settings:
         compress: of bodies: auto, zstd, gzip, none. auto: none to this machine itself, else
             zstd where it can be imported, else gzip.
         metrics_port: of `/metrics` on 127.0.0.1 (`--metrics-port`, LOGSVC_COLLECTOR_METRICS_PORT); 0: none.
+        rank_table: file with the job's rank table (RANK_TABLE_FILE); it may appear later.
         rest_seconds: between two looks at the folders while nothing comes.
         busy_seconds: between two looks at files that grow.
     """
@@ -58,6 +59,7 @@ class Settings:
     state_dir: Path = Path()
     identity: Identity = Identity()
     compress: str = "auto"
+    rank_table: Optional[Path] = None
     metrics_port: int = 0
     rest_seconds: float = 1.0
     busy_seconds: float = 0.1
@@ -117,6 +119,11 @@ def platform_folders(environment: Mapping[str, str]) -> list[Path]:
         if path not in found:
             found.append(path)
     return found
+
+
+def rank_table_file(environment: Mapping[str, str]) -> Path:
+    """Where the rank table of this container's job lies: RANK_TABLE_FILE, else where the platform mounts it."""
+    return Path(environment.get("RANK_TABLE_FILE") or "/user/config/jobstart_hccl.json")
 
 
 def _job_of(name: str) -> Optional[str]:

@@ -100,7 +100,11 @@ class Shipper:
             if member.pending > 0:
                 frame = self._frame(family, member, SMALL_BYTES, now)
             elif member.wants_seal(now):
-                frame = Frame(*_name(family), family.give_number(member), member.file.sent, b"", final=True)
+                number = family.give_number(member)
+                frame = Frame(*_name(family), number, member.file.sent, b"", final=True, rank=family.rank)
+            elif family.has_untold_rank(member):
+                number = family.give_number(member)
+                frame = Frame(*_name(family), number, member.file.sent, b"", rank=family.rank)
             else:
                 continue
             if frame is not None:
@@ -178,7 +182,7 @@ class Shipper:
                 self.tailer.scan_wanted = True
             return None
         number = family.give_number(member)
-        return Frame(*_name(family), number, member.file.sent - member.recheck, data)
+        return Frame(*_name(family), number, member.file.sent - member.recheck, data, rank=family.rank)
 
     def _settle(self, family: Family, member: Member, frame: Frame, result: object, now: float) -> None:
         """Take one answer."""
@@ -186,9 +190,12 @@ class Shipper:
             self._take_refusal(family, member, result)
             return
         assert isinstance(result, int)
+        member.rank_told = member.rank_told or frame.rank is not None
         if frame.final:
             member.sealed = True
             return
+        if not frame.data:
+            return  # it told the rank
         end = frame.offset + len(frame.data)
         if result < end:  # held to there only: go on from there
             member.file.move_to(result)
@@ -206,7 +213,7 @@ class Shipper:
             if not isinstance(expected, int) or not 0 <= expected <= member.size:
                 raise Unavailable(f"{self.client.server}: {refused.message}, without a usable place to resend from")
             member.file.move_to(expected)
-            member.recheck = 0
+            member.recheck, member.rank_told = 0, False
         elif code == "content_conflict":
             self.tailer.conflict(family, member)
         elif code == "expired":

@@ -42,6 +42,7 @@ class Member:
         sealed: `final` was acknowledged, or the service says so.
         final_asked: whoever wrote it says that nothing follows.
         recheck: bytes before `sent` to send once more, to be compared.
+        rank_told: the service was told the family's rank for this generation.
         grew_at, lost_at, blocked_until: monotonic seconds.
         modified_at: of the file, in seconds since 1970, as the last scan found it.
     """
@@ -57,6 +58,7 @@ class Member:
     sealed: bool = False
     final_asked: bool = False
     recheck: int = 0
+    rank_told: bool = False
     grew_at: float = 0.0
     lost_at: float = 0.0
     blocked_until: float = 0.0
@@ -86,12 +88,18 @@ class Member:
 
 @dataclass
 class Family:
-    """All generations of one stream path that this collector has met, oldest first."""
+    """
+    All generations of one stream path that this collector has met, oldest first.
+
+    Attributes:
+        rank: of the process that writes it, where the path does not say it and something else does.
+    """
 
     place: StreamName
     members: list[Member] = field(default_factory=list)
     asked: bool = False  # the service's generations are known
     last_number: int = -1  # highest generation known, here or there
+    rank: Optional[int] = None
     dropped: str = ""  # why it is not shipped, in words: expired, or refused
 
     def give_number(self, member: Member) -> int:
@@ -100,6 +108,11 @@ class Family:
             self.last_number += 1
             member.number = self.last_number
         return member.number
+
+    def has_untold_rank(self, member: Member) -> bool:
+        """Whether the service holds bytes of the member, and was not told the rank that is known now."""
+        held = member.number is not None and member.file.sent > 0
+        return self.rank is not None and not member.rank_told and held
 
     def resolve(self, generations: list[dict[str, Any]], remembered: dict[tuple[int, int], int]) -> list[Member]:
         """
@@ -190,12 +203,18 @@ class Tailer:
                 self._welcome(family, files, now)
         for family in self.families.values():
             self._settle(family, now)
+        for place, rank in self.discovery.ranks.items():
+            ranked = self.families.get(place)
+            if ranked is not None and ranked.rank is None:
+                ranked.rank = rank
+                for member in ranked.members:
+                    self._touch(ranked, member)
         self._close_idle()
 
     def poll(self, now: float) -> None:
         """A quick look at active files; a name that means another file now asks for a scan."""
         for identity, (family, member) in list(self.active.items()):
-            if family.dropped or not self._stays_active(member, now):
+            if family.dropped or not self._stays_active(family, member, now):
                 del self.active[identity]
                 continue
             if member.lost:
@@ -229,7 +248,7 @@ class Tailer:
     def conflict(self, family: Family, member: Member) -> None:
         """The service holds other bytes under this number: the file is a generation of its own."""
         member.file.move_to(0)
-        member.recheck, member.sealed, member.number = 0, False, None
+        member.recheck, member.sealed, member.number, member.rank_told = 0, False, None, False
         family.give_number(member)
 
     def resolve(self, family: Family, generations: list[dict[str, Any]], now: float) -> None:
@@ -407,9 +426,10 @@ class Tailer:
     def _touch(self, family: Family, member: Member) -> None:
         self.active[id(member)] = (family, member)
 
-    def _stays_active(self, member: Member, now: float) -> bool:
+    def _stays_active(self, family: Family, member: Member, now: float) -> bool:
         recent = now - member.grew_at <= HOT_SECONDS
         waits = (member.superseded or member.final_asked) and not member.sealed and member.number is not None
+        waits = waits or family.has_untold_rank(member)
         return recent or member.pending > 0 or waits or member.file.name in self.pinned
 
     def _move_elsewhere(self, member: Member) -> None:

@@ -198,3 +198,33 @@ def test_a_fast_job_is_whole_and_ended(service: Service, collect: Collect) -> No
     stream = service.streams()[f"modelarts-job-{JOB}-worker-0.log", 0]
     assert stream["user_lines"] == 1000 and stream["sealed"]
     assert json.loads(service.bytes(f"/jobs/{JOB}"))["status"] == "failed"
+
+
+def test_a_rank_learned_later_fills_the_field(service: Service, collect: Collect, tmp_path: Path) -> None:
+    """The plogs are all sent when the launcher says it, also to a collector that was away; paths and bytes stay."""
+    folder = f"modelarts-job-{JOB}/ascend/process_log/worker-1/plog"
+    early, away, fresh = ((f"{folder}/plog-{pid}_1.log", 0) for pid in (74, 75, 76))
+    logs, content = tmp_path / "logs", os.urandom(100_000)
+    (logs / "plog").mkdir(parents=True)
+    for pid in (74, 75):
+        (logs / f"plog/plog-{pid}_1.log").write_bytes(content)
+    watch = ("watch", str(logs), "--job", JOB, "--task", "worker-1")
+    process = collect(*watch)
+    sent = {early: (None, len(content)), away: (None, len(content))}
+    wait(lambda: {name: (one["rank"], one["size_bytes"]) for name, one in service.streams().items()} == sent)
+
+    launched = "[ModelArts Service Log]2021-09-14 11:34:31,689 - INFO - proc-rank-{}-device-0 (pid: {})\n"
+    log = logs / f"modelarts-job-{JOB}-worker-1.log"
+    log.write_text(launched.format(8, 74))
+    wait(lambda: service.streams()[early]["rank"] == 8)
+    process.terminate()
+    assert process.wait(20) == 0
+
+    with log.open("a") as file:
+        file.write(launched.format(9, 75) + launched.format(10, 76))
+    (logs / "plog/plog-76_1.log").write_bytes(content[:5])
+    assert collect(*watch, "--once").wait(60) == 0
+    streams = service.streams()
+    assert len(streams) == 4
+    assert [streams[name]["rank"] for name in (early, away, fresh)] == [8, 9, 10]
+    assert [service.raw(streams[name]) for name in (early, away, fresh)] == [content, content, content[:5]]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from collectors.settings import Identity, identity_from, state_folder
-from collectors.tailer.discovery import CURRENT, Discovery, place_of, rotated_from
+from collectors.tailer.discovery import CURRENT, Discovery, rotated_from
+from collectors.tailer.places import place_of
 from logsvc.errors import BadInput
 from logsvc.model.stream import parse_path
 
 JOB = "95f661bd-1527-41b8-971c-eca55e513254"
 TREE = f"modelarts-job-{JOB}"
 ASCEND = f"{TREE}/ascend/process_log"
+POD = f"ma-job-{JOB}"
 KNOWN = Identity(JOB, "worker-3")
 NOBODY = Identity()
 PLOG = "plog-166_20220718191843620.log"
@@ -58,6 +61,12 @@ def no_neighbours(tree: str, job: str, rank: int) -> str:
         (f"{TREE}/worker-1/mindspore/x.log", NOBODY, "worker-1", f"{ASCEND}/worker-1/mindspore/x.log"),
         (f"{TREE}/worker-1/{TREE}-proc-rank-9-device-0.txt", NOBODY, "worker-1", f"{TREE}-proc-rank-9-device-0.txt"),
         (f"{TREE}/worker-1/train/out.log", NOBODY, "worker-1", f"{TREE}/other/worker-1/train/out.log"),
+        (f"{TREE}/worker-1/plog/{PLOG}", Identity(JOB, "worker-1", 9), "worker-1", f"{ASCEND}/rank_9/plog/{PLOG}"),
+        (f"{TREE}/worker-1/plog/{PLOG}", Identity(JOB, "worker-2", 9), "worker-1", f"{ASCEND}/worker-1/plog/{PLOG}"),
+        (f"{TREE}/worker-1/plog/{PLOG}", Identity("J-2", "worker-1", 9), "worker-1", f"{ASCEND}/worker-1/plog/{PLOG}"),
+        # kubelet's folders, and the links that it makes to what lies there
+        (f"pods/ns_{POD}-worker-1_1f0e-77/train/0.log", NOBODY, "worker-1", f"{TREE}/other/worker-1/train/0.log"),
+        (f"containers/{POD}-ps-0_ns_train-0a1b.log", KNOWN, "ps-0", f"{TREE}/other/ps-0/{POD}-ps-0_ns_train-0a1b.log"),
         # on a node
         (f"plog/{PLOG}", KNOWN, "worker-3", f"{ASCEND}/worker-3/plog/{PLOG}"),
         (f"device-7/{DEVICE}", KNOWN, "worker-3", f"{ASCEND}/worker-3/device-7/{DEVICE}"),
@@ -96,6 +105,124 @@ def test_a_folder_given_from_inside_says_what_lies_around_it(tmp_path: Path) -> 
 def test_glog_dir_is_mindspores(tmp_path: Path) -> None:
     place = place_of(str(tmp_path / "glog/rank_1/logs/x"), tmp_path, KNOWN, glog_dir=tmp_path / "glog")
     assert place.path == f"{ASCEND}/rank_1/mindspore/rank_1/logs/x"
+
+
+def test_glog_dir_within_a_jobs_folder(tmp_path: Path) -> None:
+    """MindSpore's files are known by their folder, Ascend's own by their names there too."""
+    glog = tmp_path / f"{TREE}/worker-1/glog"
+    for file, path in (("rank_1/logs/x", "rank_1/mindspore/rank_1/logs/x"), (f"plog/{PLOG}", f"worker-1/plog/{PLOG}")):
+        assert place_of(str(glog / file), tmp_path, NOBODY, glog_dir=glog).path == f"{ASCEND}/{path}"
+
+
+def test_a_node_of_many_jobs(tmp_path: Path) -> None:
+    """An agent beside several jobs: each file goes to the job that its folder names, whatever the agent's own is."""
+    jobs = ["J-1", "J-2", "a.b_c"]
+    for job in jobs:
+        folder = tmp_path / f"modelarts-job-{job}"
+        for file in (f"worker-0/plog/{PLOG}", f"worker-1/debug/plog/{PLOG}", "worker-1/train/out.txt"):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(job)
+        (tmp_path / f"modelarts-job-{job}-worker-0.log").write_text(job)
+    found = Discovery([tmp_path], Identity("own", "worker-7", 5)).scan()
+    assert [(file.place.task, file.place.path) for file in found] == [
+        (task, path)
+        for job in sorted(jobs)
+        for task, path in (
+            ("worker-0", f"modelarts-job-{job}-worker-0.log"),
+            ("worker-0", f"modelarts-job-{job}/ascend/process_log/worker-0/plog/{PLOG}"),
+            ("worker-1", f"modelarts-job-{job}/ascend/process_log/worker-1/debug/plog/{PLOG}"),
+            ("worker-1", f"modelarts-job-{job}/other/worker-1/train/out.txt"),
+        )
+    ]
+    assert {Path(file.name).read_text() == file.place.job for file in found} == {True}
+
+
+@pytest.mark.parametrize("roots", [["pods"], ["containers"], ["pods", "containers"], ["containers", "pods"]])
+def test_kubelets_chains_of_links_end_in_one_file(tmp_path: Path, roots: list[str]) -> None:
+    """containers/x.log -> pods/…/0.log -> a runtime's own file elsewhere: once, under a name that is watched."""
+    real = tmp_path / "runtime/0a1b/0a1b-json.log"
+    pod = tmp_path / f"pods/ns_{POD}-worker-1_1f0e-77/train/0.log"
+    link = tmp_path / f"containers/{POD}-worker-1_ns_train-0a1b.log"
+    for file in (real, pod, link):
+        file.parent.mkdir(parents=True)
+    real.write_text("x")
+    pod.symlink_to(real)
+    link.symlink_to(pod)
+    discovery = Discovery([tmp_path / root for root in roots], NOBODY)
+    (found,) = discovery.scan()
+    assert found.name == str(pod if roots[0] == "pods" else link)
+    assert (found.place.job, found.place.task, found.inode) == (JOB, "worker-1", real.stat().st_ino)
+    # The runtime rotates its own file: the same place, another inode.
+    real.rename(real.with_suffix(".log.1"))
+    real.write_text("y")
+    (rotated,) = discovery.scan()
+    assert (rotated.name, rotated.place) == (found.name, found.place)
+    assert rotated.inode != found.inode
+
+
+def test_a_link_that_points_elsewhere_later(tmp_path: Path) -> None:
+    """Within the folders its targets count, each under its own name; outside them the link does."""
+    logs, outside = tmp_path / "logs", tmp_path / "outside"
+    for file in (logs / "a.log", logs / "b.log", outside / "c.log", outside / "d.log"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(file.name)
+    inner, outer = logs / "inner.log", logs / "outer.log"
+    discovery = Discovery([logs], KNOWN)
+    for own, foreign in (("a.log", "c.log"), ("b.log", "d.log")):
+        for link, target in ((inner, logs / own), (outer, outside / foreign)):
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        found = {os.path.basename(file.name): Path(file.name).read_text() for file in discovery.scan()}
+        assert found == {"a.log": "a.log", "b.log": "b.log", "outer.log": foreign}
+
+
+def test_what_appears_later_is_found(tmp_path: Path) -> None:
+    """A root that is not there, and one that is a link to nowhere, until they are."""
+    discovery = Discovery([tmp_path / "later", tmp_path / "link", tmp_path / "file.log"], KNOWN)
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    assert discovery.scan() == []
+    for folder in ("later/deep/er", "target"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.log").write_text("x")
+    (tmp_path / "file.log").write_text("x")
+    assert sorted(os.path.relpath(found.name, tmp_path) for found in discovery.scan()) == [
+        "file.log",
+        "later/deep/er/a.log",
+        "link/a.log",
+    ]
+
+
+def test_fifos_sockets_and_devices_are_skipped_with_a_reason(tmp_path: Path) -> None:
+    """Wherever they lie or are linked to; what becomes a file is shipped."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    os.mkfifo(logs / "fifo.log")
+    os.mkfifo(tmp_path / "root.log")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(logs / "socket.log"))
+    listening.close()
+    (logs / "null.log").symlink_to("/dev/null")
+    (logs / "a.log").write_text("x")
+    discovery = Discovery([logs, tmp_path / "root.log"], KNOWN)
+    assert [found.name for found in discovery.scan()] == [str(logs / "a.log")]
+    odd = [logs / "fifo.log", logs / "null.log", logs / "socket.log", tmp_path / "root.log"]
+    assert discovery.unplaced == {str(file): "neither a file nor a folder" for file in odd}
+    for file in odd:
+        file.unlink()
+        file.write_text("y")
+    assert {found.name for found in discovery.scan()} == {str(file) for file in (logs / "a.log", *odd)}
+    assert discovery.unplaced == {}
+
+
+def test_a_file_of_no_job_is_told_as_long_as_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("x")
+    discovery = Discovery([tmp_path], NOBODY)
+    for _ in range(2):
+        assert discovery.scan() == []
+        assert list(discovery.unplaced) == [str(tmp_path / "a.log")]
+    (tmp_path / "a.log").unlink()
+    discovery.scan()
+    assert discovery.unplaced == {}
 
 
 def test_a_file_of_no_job_is_refused_in_words(tmp_path: Path) -> None:

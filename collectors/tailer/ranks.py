@@ -1,0 +1,235 @@
+"""Which rank each process has: what the launcher wrote, the rank table and the folders say.
+
+Sources are compared, never preferred: a process that two of them give different ranks has none
+here, and `conflicts` says so in words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from logsvc.model.line import BODY_ANNOUNCED, MARKS
+from logsvc.model.stream import MAX_RANK, natural_key
+
+# What the launcher prints for each process: `[ModelArts Service Log]… - INFO - proc-rank-0-device-0 (pid: 74)`.
+_LAUNCHED = re.compile(rb"proc-rank-([0-9]{1,9})-device-([0-9]{1,9}) \(pid: ([0-9]{1,9})\)")
+_IN_RECORDS = b'"server_id"'  # in every rank table
+STEP_BYTES = 4 << 20  # of a worker log, read at a time
+OVERLAP_BYTES = 256 << 10  # read again: a line or a record may have been cut
+MAX_TABLE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process by its id, which counts within its task's container."""
+
+    job: str
+    task: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of job {self.job}, {self.task}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """
+    A node in a rank table.
+
+    Attributes:
+        pod: name of the pod on it; empty where the table says none.
+        ranks: of its devices, by logical device: the table's order within the node.
+    """
+
+    pod: str
+    ranks: tuple[int, ...]
+
+
+class RankMap:
+    """What is known of the processes of all jobs here."""
+
+    def __init__(self) -> None:
+        self.version = 0  # grows with each new fact
+        self._of_process: dict[Process, dict[int, str]] = {}  # rank -> who says so
+        self._of_device: dict[tuple[str, str, int], dict[int, str]] = {}
+        self._devices: dict[Process, set[int]] = {}
+        self._conflicts: dict[Process, str] = {}
+
+    @property
+    def conflicts(self) -> list[str]:
+        """Processes of two ranks, a line each."""
+        return list(self._conflicts.values())
+
+    def tell(self, process: Process, rank: int, source: str) -> None:
+        """`source` says that a process has this rank."""
+        self._add(self._of_process.setdefault(process, {}), rank, source)
+
+    def tell_device(self, job: str, task: str, device: int, rank: int, source: str) -> None:
+        """`source` says that the process on this logical device has this rank."""
+        self._add(self._of_device.setdefault((job, task, device), {}), rank, source)
+
+    def tell_servers(self, job: str, task: Optional[str], servers: list[Server], source: str) -> None:
+        """A rank table: of the pods that it names; of `task`, where it has one server only."""
+        for server in servers:
+            pod_task = server.pod.rpartition(f"{job}-")[2] if f"{job}-" in server.pod else None
+            owner = pod_task or (task if len(servers) == 1 else None)
+            if owner is not None:
+                for device, rank in enumerate(server.ranks):
+                    self.tell_device(job, owner, device, rank, source)
+
+    def uses(self, process: Process, device: int) -> None:
+        """A process has a log of this logical device."""
+        devices = self._devices.setdefault(process, set())
+        if device not in devices:
+            devices.add(device)
+            self.version += 1
+
+    def rank(self, process: Process) -> Optional[int]:
+        """Its rank; None where nothing says it, or two sources differ."""
+        said = dict(self._of_process.get(process, {}))
+        devices = self._devices.get(process, set())
+        if len(devices) == 1:  # a process on several devices has no rank of theirs
+            device = next(iter(devices))
+            for rank, source in self._of_device.get((process.job, process.task, device), {}).items():
+                said.setdefault(rank, f"{source}, by its device {device}")
+        if len(said) > 1:
+            each = "; ".join(f"rank {rank}: {source}" for rank, source in sorted(said.items()))
+            self._conflicts[process] = f"{process} has no rank, its sources differ: {each}"
+            return None
+        return next(iter(said), None)
+
+    def _add(self, said: dict[int, str], rank: int, source: str) -> None:
+        if rank not in said:
+            said[rank] = source
+            self.version += 1
+
+
+class LaunchLog:
+    """What the launcher wrote into one worker log, read as that grows."""
+
+    def __init__(self, ranks: RankMap, job: str, task: str) -> None:
+        self._ranks, self._job, self._task = ranks, job, task
+        self._read = 0
+
+    def read(self, name: str, size_bytes: int) -> None:
+        """The next bytes of the log, a step at most; it starts again in a log that was truncated."""
+        if size_bytes == self._read:
+            return
+        start = max(0, self._read - OVERLAP_BYTES) if size_bytes > self._read else 0
+        try:
+            with open(name, "rb") as file:
+                file.seek(start)
+                data = file.read(STEP_BYTES + OVERLAP_BYTES)
+        except OSError:
+            return
+        self._read = start + len(data)
+        for rank, device, pid in launched(data):
+            self._ranks.tell(Process(self._job, self._task, pid), rank, name)
+            self._ranks.tell_device(self._job, self._task, device, rank, name)
+        for record in records(data):
+            self._ranks.tell_servers(self._job, self._task, servers_in(record), f"rank table in {name}")
+
+
+class RankTable:
+    """A rank table in a file, read again when it has changed."""
+
+    def __init__(self, ranks: RankMap, file: Path) -> None:
+        self._ranks, self._file = ranks, file
+        self._seen: Optional[tuple[int, int, int]] = None
+
+    def read(self, job: str, task: Optional[str]) -> None:
+        """Tell what it says; nothing while it is not there, or not complete."""
+        try:
+            status = os.stat(self._file)
+            seen = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if seen == self._seen or status.st_size > MAX_TABLE_BYTES:
+                return
+            table = json.loads(self._file.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return
+        self._seen = seen
+        self._ranks.tell_servers(job, task, servers_in(table), f"rank table {self._file}")
+
+
+def launched(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Rank, logical device and pid of each process that the launcher says it started."""
+    for found in _LAUNCHED.finditer(data):
+        line = data[data.rfind(b"\n", 0, found.start()) + 1 : found.start()].lower()
+        if any(mark in line for mark in MARKS):
+            yield int(found[1]), int(found[2]), int(found[3])
+
+
+def records(data: bytes) -> Iterator[object]:
+    """JSON bodies of the platform's records in which a rank table may lie; complete ones only."""
+    if _IN_RECORDS not in data:
+        return
+    decoder = json.JSONDecoder()
+    at = data.find(BODY_ANNOUNCED)
+    while at >= 0:
+        end = data.find(b"\n", at)
+        if end < 0:
+            return
+        announces = not data[at + len(BODY_ANNOUNCED) : end].strip(b" \r")
+        line = data[data.rfind(b"\n", 0, at) + 1 : at].lower() if announces else b""
+        if any(mark in line for mark in MARKS):
+            body = data[end + 1 : end + 1 + OVERLAP_BYTES].decode("utf-8", "replace").lstrip()
+            try:
+                yield decoder.raw_decode(body)[0]
+            except (ValueError, RecursionError):
+                pass
+        at = data.find(BODY_ANNOUNCED, end)
+
+
+def servers_in(table: object) -> list[Server]:
+    """
+    Nodes of a rank table: template 1 (`server_list`, versions 1.0 and 1.2), template 2 (`group_list`,
+    whose ranks count through its pods by their numbers), or one node of the former. None of anything
+    else, of a table that is not complete, or where the devices of a node are not in order.
+
+    Source: training manual, "Ascend rank table file"; the launcher's own records.
+    """
+    if not isinstance(table, dict) or table.get("status", "completed") != "completed":
+        return []
+    try:
+        servers = _template_2(table["group_list"]) if "group_list" in table else _template_1(table)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return []
+    return [server for server in servers if list(server.ranks) == sorted(server.ranks)]
+
+
+def _template_1(table: dict[str, Any]) -> list[Server]:
+    listed = table.get("server_list", [table])
+    return [
+        Server(str(one.get("pod_name", "")), tuple(_rank(device["rank_id"]) for device in one["device"]))
+        for one in listed
+    ]
+
+
+def _template_2(groups: list[dict[str, Any]]) -> list[Server]:
+    [group] = groups  # in which order the ranks of several groups count is not said
+    instances = group["instance_list"]
+    if "rank_id" in instances[0]:  # an older form: an instance a device
+        by_server: dict[str, list[int]] = {}
+        for one in instances:
+            [_] = one["devices"]
+            by_server.setdefault(one["server_id"], []).append(_rank(one["rank_id"]))
+        return [Server("", tuple(ranks)) for ranks in by_server.values()]
+    servers, first = [], 0
+    for one in sorted(instances, key=lambda one: natural_key(one["pod_name"])):
+        after = first + len(one["devices"])
+        servers.append(Server(one["pod_name"], tuple(range(first, after))))
+        first = after
+    return servers
+
+
+def _rank(value: object) -> int:
+    rank = int(str(value))
+    if not 0 <= rank <= MAX_RANK:
+        raise ValueError(value)
+    return rank
