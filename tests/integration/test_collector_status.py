@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from collectors.status import ask
 from integration.collector_oracle import TOKEN, Oracle
 from processes import ServiceProcess, free_port
 
@@ -61,20 +62,15 @@ class Collectors:
         )
         return asked.returncode, asked.stdout
 
-    def reports(self) -> list[dict[str, Any]]:
-        code, text = self.status("--json")
-        reports: list[dict[str, Any]] = json.loads(text)["collectors"]
-        assert (code == 0) == (bool(reports) and all(report["well"] for report in reports))
-        return reports
-
     def wait(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 40.0) -> dict[str, Any]:
         """The report of the only collector, once it is as it should be."""
         deadline = time.monotonic() + seconds
         while True:
-            reports = self.reports()
+            reports = ask(self.state)
             if len(reports) == 1 and condition(reports[0]):
                 return reports[0]
             assert time.monotonic() < deadline, reports
+            time.sleep(0.02)
 
     def end(self) -> None:
         for process in self.started:
@@ -105,6 +101,13 @@ def oracle() -> Iterator[Oracle]:
     oracle.close()
 
 
+@pytest.fixture
+def beside_oracle(oracle: Oracle, tmp_path: Path) -> Iterator[Collectors]:
+    collectors = Collectors(tmp_path, oracle.url, TOKEN)
+    yield collectors
+    collectors.end()
+
+
 def test_status_before_while_and_after_the_service_is_away(service: ServiceProcess, collectors: Collectors) -> None:
     assert collectors.status() == (1, f"no collector runs on {collectors.state}\n")
     log = collectors.logs / "a.log"
@@ -117,6 +120,8 @@ def test_status_before_while_and_after_the_service_is_away(service: ServiceProce
     assert (sent["pid"], sent["files_followed"], sent["files_skipped"]) == (process.pid, 1, 1)
     code, text = collectors.status()
     assert code == 0
+    code, document = collectors.status("--json")
+    assert code == 0 and json.loads(document)["collectors"][0].keys() == sent.keys()
     assert re.match(rf"watch, pid {process.pid} on \S+, running for \d+ s \(since ", text)
     assert re.search(rf"server +http://127.0.0.1:{service.port}, answered \d+ s ago", text)
     assert "neither a file nor a folder" in text and "last error" not in text
@@ -157,7 +162,8 @@ def test_status_answers_while_a_request_hangs(service: ServiceProcess, collector
     collectors.wait(lambda report: report["bytes_sent"] == 11 and report["asked_seconds_ago"] is None)
 
 
-def test_a_stopped_collector_is_told_as_such(collectors: Collectors) -> None:
+def test_a_stopped_collector_is_told_as_such(beside_oracle: Collectors) -> None:
+    collectors = beside_oracle
     process = collectors.start("watch", str(collectors.logs))
     collectors.wait(lambda report: report["well"])
     process.send_signal(signal.SIGSTOP)
@@ -165,23 +171,25 @@ def test_a_stopped_collector_is_told_as_such(collectors: Collectors) -> None:
     assert code == 1 and text.startswith(f"watch, pid {process.pid} on ") and "does not answer" in text
 
 
-def test_a_run_and_a_watch_on_one_state_folder(collectors: Collectors, tmp_path: Path) -> None:
+def test_a_run_and_a_watch_on_one_state_folder(beside_oracle: Collectors, tmp_path: Path) -> None:
+    collectors = beside_oracle
     release = tmp_path / "release"
     os.mkfifo(release)
     run = collectors.start("run", "--", "sh", "-c", f"echo hello; cat {release}", stdout=subprocess.DEVNULL)
     collectors.wait(lambda report: report["bytes_sent"] > 0)
     collectors.start("watch", str(collectors.logs))
     deadline = time.monotonic() + 20
-    while len(reports := collectors.reports()) < 2:
+    while len(reports := ask(collectors.state)) < 2:
         assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert [report["command"] for report in reports] == ["run", "watch"]
     release.write_bytes(b"")
     assert run.wait(60) == 0
     assert collectors.wait(lambda report: report["command"] == "watch")["well"]
 
 
-def test_progress_on_a_terminal_fits_it_and_goes_away(oracle: Oracle, tmp_path: Path) -> None:
-    collectors = Collectors(tmp_path, oracle.url, TOKEN)
+def test_progress_on_a_terminal_fits_it_and_goes_away(oracle: Oracle, beside_oracle: Collectors) -> None:
+    collectors = beside_oracle
     (collectors.logs / ("a-name-that-is-long-" * 8 + ".log")).write_bytes(b"x" * 100_000)
     away = [True]
     oracle.fault = lambda method, path: (503, {}, b"{}") if away[0] else None
@@ -196,7 +204,6 @@ def test_progress_on_a_terminal_fits_it_and_goes_away(oracle: Oracle, tmp_path: 
         seen += read_until(mine, b"all sent")
         assert process.wait(30) == 0
     finally:
-        collectors.end()
         os.close(mine)
     shown = re.findall(r"\r\x1b\[K(logsvc-collector: 100\.0 kB left [^\r\n]*)\r", seen.decode())
     assert shown and all(len(line) <= 59 for line in shown)
@@ -204,8 +211,8 @@ def test_progress_on_a_terminal_fits_it_and_goes_away(oracle: Oracle, tmp_path: 
     assert re.search(r"\r\x1b\[K(logsvc-collector: .* answers again\r?\n)?logsvc-collector: all sent", last)
 
 
-def test_no_progress_line_where_there_is_no_terminal(oracle: Oracle, tmp_path: Path) -> None:
-    collectors = Collectors(tmp_path, oracle.url, TOKEN)
+def test_no_progress_line_where_there_is_no_terminal(oracle: Oracle, beside_oracle: Collectors) -> None:
+    collectors = beside_oracle
     (collectors.logs / "a.log").write_bytes(b"x" * 100_000)
     away = [True]
     oracle.fault = lambda method, path: (503, {}, b"{}") if away[0] else None
