@@ -1,0 +1,29 @@
+"""What the tests of faults share: a service for a file, a rig for a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.fault_rig import Rig
+from processes import ServiceProcess
+
+
+@pytest.fixture(scope="module")
+def faulted_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """One service for all tests of a file; each has a job of its own."""
+    service = ServiceProcess(tmp_path_factory.mktemp("service") / "data").start()
+    yield service
+    service.stop()
+    assert "Traceback" not in service.logged()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, request: pytest.FixtureRequest, faulted_service: ServiceProcess) -> Iterator[Rig]:
+    """A journal, a collector and a proxy before the service."""
+    job = "".join(char if char.isalnum() else "-" for char in request.node.name)[:80]
+    rig = Rig(tmp_path, job, faulted_service)
+    yield rig
+    rig.close()
