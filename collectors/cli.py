@@ -26,6 +26,7 @@ from collectors.settings import (
     rank_table_file,
     state_folder,
 )
+from collectors.spool import DROP_OLDEST, POLICIES, parse_size
 from collectors.state import State
 from collectors.status import ask, in_words
 from collectors.tailer.places import FIRST_TASK
@@ -133,6 +134,9 @@ def run_command(given: argparse.Namespace) -> int:
         set_status=given.set_status,
         service_lines=given.service_lines,
         drain_seconds=given.drain,
+        pty=given.pty,
+        spool_bytes=parse_size(given.spool_bytes),
+        spool_policy=given.spool_policy,
     )
     return run(settings, options, say)
 
@@ -273,6 +277,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     runner.add_argument(
         "--drain", type=float, default=60.0, metavar="SECONDS", help="wait at the end for the service, at most (60)"
+    )
+    runner.add_argument("--pty", action="store_true", help="give the command a terminal (progress bars, colours)")
+    runner.add_argument(
+        "--spool-bytes", default="4G", metavar="N", help="what waits on disk for the service, at most: 512M, 4G (4G)"
+    )
+    runner.add_argument(
+        "--spool-policy",
+        choices=POLICIES,
+        default=DROP_OLDEST,
+        help="when the spool is full: lose the oldest lines, marked in the log, or make the command wait (drop-oldest)",
     )
     runner.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")
     runner.set_defaults(handler=run_command)

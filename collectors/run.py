@@ -1,18 +1,21 @@
 """`logsvc-collector run`: a command whose output becomes the task's ordinary log.
 
-stdout and stderr share one pipe, so their order is the order of writing. Each piece goes to the
-spool first and to the terminal second; the sender reads the spool. A service that is away never
-slows the command down.
+stdout and stderr share one pipe, or one terminal, so their order is the order of writing. Each
+piece goes to the spool first and to our own stdout second; the sender reads the spool. A service
+that is away never slows the command down while the spool has room.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Sequence
@@ -26,7 +29,9 @@ from collectors.client import Say
 from collectors.jobstatus import JobStatus
 from collectors.progress import Progress
 from collectors.settings import Settings
-from collectors.spool import Spool
+from collectors.spool import DROP_OLDEST, SPOOL_BYTES, Spool, SpooledFile
+from collectors.terminal import Terminal
+from logsvc.model.stream import StreamName, ordinary_path
 
 PASSED_ON = tuple(
     getattr(signal, name)
@@ -34,7 +39,9 @@ PASSED_ON = tuple(
     if hasattr(signal, name)
 )
 PIPE_BYTES = 1 << 20
+HELD_PARTS = 4  # of a spool, one may be on its way to the service: the others can be dropped
 LEFTOVER_SECONDS = 2.0  # processes that outlive the command and hold its output are heard this long
+F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 SI_KERNEL = 0x80  # siginfo: the signal came from the terminal, and went to the command as well
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as a shell says it
@@ -46,13 +53,17 @@ _IN_WORDS = {
     130: "interrupted (SIGINT)",
     131: "quit (SIGQUIT)",
     132: "illegal instruction (SIGILL)",
+    133: "trace trap (SIGTRAP)",
     134: "aborted (SIGABRT)",
-    135: "bus error (SIGBUS)",
+    135: "bus error (SIGBUS), often because shared memory (/dev/shm) ran out",
     136: "arithmetic error (SIGFPE)",
     137: "killed (SIGKILL), often because memory ran out",
     139: "segmentation fault (SIGSEGV)",
     141: "broken pipe (SIGPIPE)",
+    142: "alarm (SIGALRM)",
     143: "terminated (SIGTERM)",
+    152: "CPU time limit (SIGXCPU)",
+    153: "file size limit (SIGXFSZ)",
 }
 
 
@@ -70,6 +81,8 @@ class RunOptions:
         set_status: see `JobStatus`.
         service_lines: whether the collector writes its own lines at start and end.
         drain_seconds: how long the end waits for the service to take the rest.
+        pty: whether the command gets a terminal.
+        spool_bytes, spool_policy: see `Spool`.
     """
 
     command: Sequence[str]
@@ -81,6 +94,9 @@ class RunOptions:
     set_status: Optional[bool] = None
     service_lines: bool = True
     drain_seconds: float = 60.0
+    pty: bool = False
+    spool_bytes: int = SPOOL_BYTES
+    spool_policy: str = DROP_OLDEST
 
 
 def run(settings: Settings, options: RunOptions, say: Say) -> int:
@@ -90,17 +106,20 @@ def run(settings: Settings, options: RunOptions, say: Say) -> int:
     Raises:
         BadInput: the settings cannot be used; the command was not started.
     """
+    agent = Agent(settings, list(options.folders), say, state=None, glog_dir=options.glog_dir)
     try:
-        spool = Spool(settings.state_dir, options.job, options.task)
+        spool = Spool(
+            settings.state_dir,
+            options.job,
+            options.task,
+            bound_bytes=options.spool_bytes,
+            policy=options.spool_policy,
+            say=agent.say,
+        )
     except OSError as exc:
+        agent.close()
         say(f"no place for the spool ({exc.strerror}): the output goes to the terminal only")
         return _bare(options.command, say)
-    try:
-        agent = Agent(settings, [spool.file, *options.folders], say, state=None, glog_dir=options.glog_dir)
-    except BaseException:
-        spool.remove()
-        raise
-    agent.tailer.pinned.add(os.fspath(spool.file))
     name = options.name or os.path.basename(options.command[0])
     status = JobStatus(options.job, options.task, always=options.set_status, name=name)
     agent.errands.append(status.start)
@@ -112,6 +131,9 @@ class _Run:
 
     def __init__(self, options: RunOptions, spool: Spool, agent: Agent, status: JobStatus, say: Say) -> None:
         self.options, self.spool, self.agent, self.status, self.say = options, spool, agent, status, say
+        place = StreamName(options.job, options.task, ordinary_path(options.job, options.task))
+        file = SpooledFile(spool.chain, options.spool_bytes // HELD_PARTS)
+        self._log = agent.tailer.adopt(place, file, time.monotonic())
         self._tee = True
         self._ended = threading.Event()  # nothing more is written to the spool
         self._stop = threading.Event()  # stop sending
@@ -127,16 +149,25 @@ class _Run:
             )
             self.spool.write_line(f"logsvc-collector: command: {shlex.join(options.command)}")
         started = time.monotonic()
-        watched = {*PASSED_ON, signal.SIGCHLD}
+        terminal = Terminal() if options.pty else None
+        watched = {*PASSED_ON, signal.SIGCHLD, *([signal.SIGWINCH] if terminal else [])}
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-        reading, writing = os.pipe()
+        reading, writing = (terminal.reading, terminal.inner) if terminal else _pipe()
+
+        def prepare() -> None:  # in the new process; no other thread runs yet
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
+            if terminal:
+                terminal.take_control()
+
         child: Optional[subprocess.Popen[bytes]] = None
         try:
             child = subprocess.Popen(
                 list(options.command),
+                stdin=terminal.stdin if terminal else None,
                 stdout=writing,
                 stderr=writing,
-                preexec_fn=lambda: _unblock(watched),  # no thread runs yet
+                start_new_session=terminal is not None,
+                preexec_fn=prepare,
             )
             code = -1
         except OSError as exc:
@@ -153,9 +184,14 @@ class _Run:
             gone = threading.Event()
             pump = threading.Thread(target=self._pump, args=(reading, gone), name="pump", daemon=True)
             pump.start()
-            code = _wait(child, watched)
+            if terminal:
+                terminal.type()
+            code = _wait(child, watched, terminal)
             gone.set()
-            _join(pump, watched, child)
+            self.spool.stop_waiting()
+            if terminal:
+                terminal.restore()
+            _join(pump, watched)
         os.close(reading)
         if options.service_lines:
             ended = f"{options.task} ended after {time.monotonic() - started:.1f} s"
@@ -169,34 +205,37 @@ class _Run:
         return code
 
     def _pump(self, reading: int, gone: threading.Event) -> None:
-        """From the pipe to the spool and the terminal, until the pipe ends."""
-        quiet_since: Optional[float] = None
+        """From the command to the spool and our stdout, until nobody holds the other end."""
+        buffer = memoryview(bytearray(PIPE_BYTES))
+        until, owed = float("inf"), 0
         while True:
             ready, _, _ = select.select([reading], [], [], 0.1)
+            if gone.is_set():
+                if until == float("inf"):
+                    until, owed = time.monotonic() + LEFTOVER_SECONDS, _waiting_bytes(reading)
+                if owed <= 0 and time.monotonic() > until:
+                    return
             if not ready:
-                if gone.is_set():
-                    quiet_since = quiet_since or time.monotonic()
-                    if time.monotonic() - quiet_since > LEFTOVER_SECONDS:
-                        return
                 continue
-            data = os.read(reading, PIPE_BYTES)
-            if not data:
+            try:
+                count = os.readv(reading, [buffer])
+            except OSError:  # of a terminal that nobody holds
                 return
-            if gone.is_set() and quiet_since is None:
-                quiet_since = time.monotonic()
-            self.spool.write(data)
-            if self.spool.trouble():
-                self.agent.say(f"spool {self.spool.file}: {self.spool.trouble()}: output is being lost")
+            if not count:
+                return
+            owed -= count
+            self.spool.write(buffer[:count])
             self.agent.wake.set()
-            self._show(data)
+            self._show(buffer[:count])
 
-    def _show(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while self._tee and view:
+    def _show(self, view: memoryview) -> None:
+        while self._tee and view:
+            try:
                 view = view[os.write(1, view) :]
-        except OSError:
-            self._tee = False  # the terminal is gone; the log goes on
+            except BlockingIOError:
+                select.select([], [1], [])
+            except OSError:
+                self._tee = False  # the terminal is gone; the log goes on
 
     def _send(self) -> None:
         try:
@@ -205,18 +244,13 @@ class _Run:
             self.agent.loop(self._stop, idle=self.agent.is_done)
         except BaseException as exc:  # reported by _drain: the command's end must not hang on it
             self._sender_error = exc
+            self.spool.stop_waiting()
 
     def _finish(self) -> None:
         """Everything that was written is known; the ordinary log is complete."""
         agent = self.agent
         agent.tailer.scan(time.monotonic())
-        spool = os.fspath(self.spool.file)
-        for family in agent.tailer.families.values():
-            for member in family.members:
-                if member.file.name == spool:
-                    member.final_asked = True
-                    member.grew_at = time.monotonic()
-                    agent.tailer.active[id(member)] = (family, member)
+        self._log.final_asked = True
         agent.loop(self._stop, idle=agent.is_done)
         agent.errands.append(lambda client: self.status.end(client, self._code, self._ended_at))
 
@@ -257,37 +291,49 @@ def exit_words(code: int) -> str:
     return f": {words}" if words else ""
 
 
-def _unblock(watched: set[signal.Signals]) -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
+def _pipe() -> tuple[int, int]:
+    """A pipe as large as the system allows, so that the command seldom waits for us."""
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(writing, F_SETPIPE_SZ, PIPE_BYTES)
+    except OSError:
+        pass
+    return reading, writing
 
 
-def _wait(child: subprocess.Popen[bytes], watched: set[signal.Signals]) -> int:
+def _waiting_bytes(fd: int) -> int:
+    """Bytes that can be read at once; 0 where the system does not say."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
+    except OSError:
+        return 0
+
+
+def _wait(child: subprocess.Popen[bytes], watched: set[signal.Signals], terminal: Optional[Terminal]) -> int:
     """Wait for the command, passing signals on; its exit status as a shell gives it."""
     while True:
         code = child.poll()
         if code is not None:
             return 128 - code if code < 0 else code
         caught = signal.sigtimedwait(watched, 1.0)
-        if caught is not None:
-            _pass_on(child, caught)
+        if caught is None or caught.si_signo == signal.SIGCHLD:
+            continue
+        if terminal and caught.si_signo == signal.SIGWINCH:
+            terminal.resize()
+        elif terminal or not _came_from_the_terminal(caught):
+            child.send_signal(caught.si_signo)
 
 
-def _join(pump: threading.Thread, watched: set[signal.Signals], child: subprocess.Popen[bytes]) -> None:
+def _join(pump: threading.Thread, watched: set[signal.Signals]) -> None:
     while pump.is_alive():
         pump.join(0.02)
         while signal.sigtimedwait(watched, 0) is not None:
             pass  # the command is gone; what it wrote is still taken
 
 
-def _pass_on(child: subprocess.Popen[bytes], caught: signal.struct_siginfo) -> None:
-    if caught.si_signo == signal.SIGCHLD:
-        return
-    if caught.si_code == SI_KERNEL and caught.si_signo in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        return  # Ctrl+C: the terminal told the command itself
-    try:
-        child.send_signal(caught.si_signo)
-    except ProcessLookupError:
-        pass
+def _came_from_the_terminal(caught: signal.struct_siginfo) -> bool:
+    """Ctrl+C, say: the terminal told the command itself."""
+    return caught.si_code == SI_KERNEL and caught.si_signo in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 def _bare(command: Sequence[str], say: Say) -> int:

@@ -193,6 +193,7 @@ class Shipper:
         member.rank_told = member.rank_told or frame.rank is not None
         if frame.final:
             member.sealed = True
+            member.file.complete()
             return
         if not frame.data:
             return  # it told the rank

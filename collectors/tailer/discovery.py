@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from collectors.settings import Identity
+from collectors.spool import SPOOL_SUFFIX
 from collectors.tailer.places import ASCEND_FILE, FIRST_TASK, ORDINARY, PROC, other_place, pid_in, place_of, task_beside
 from collectors.tailer.ranks import LaunchLog, Process, RankMap, RankTable
 from logsvc.errors import BadInput
@@ -68,6 +69,7 @@ class Discovery:
     Attributes:
         unplaced: file -> why it is not shipped, as of the last scan.
         ranks: ranks that a path does not say and something else does, as of the last scan.
+        spools: folders in which a command left its spool, and their streams, as of the last scan.
     """
 
     roots: list[Path]
@@ -77,6 +79,7 @@ class Discovery:
     rank_table: Optional[Path] = None
     unplaced: dict[str, str] = field(default_factory=dict)
     ranks: dict[StreamName, int] = field(default_factory=dict)
+    spools: list[tuple[str, StreamName]] = field(default_factory=list)
     _places: dict[str, Optional[StreamName]] = field(default_factory=dict)
     _skipped: dict[str, str] = field(default_factory=dict)  # of the scan under way
     _refused: dict[str, str] = field(default_factory=dict)  # names without a place, and why
@@ -97,6 +100,7 @@ class Discovery:
     def scan(self) -> list[Found]:
         """All log files there are now, each device and inode once, by place and age."""
         self._skipped = {}
+        self.spools.clear()
         claimed: set[tuple[int, int]] = set()
         found: list[Found] = []
         links: list[tuple[Path, str]] = []
@@ -127,6 +131,7 @@ class Discovery:
                 self._skipped[link] = NO_FILE
         self._learn_ranks(found)
         self.unplaced = self._skipped
+        self.spools.sort()
         found.sort(key=lambda file: (file.place, file.age, file.name))
         return found
 
@@ -163,6 +168,9 @@ class Discovery:
             if (status.st_dev, status.st_ino) in visited or folder in self.skip:
                 continue
             visited.add((status.st_dev, status.st_ino))
+            if folder.endswith(SPOOL_SUFFIX):
+                self._take_spool(root, folder)
+                continue
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     continue
@@ -177,6 +185,11 @@ class Discovery:
                         self._skipped[entry.path] = NO_FILE
                 except OSError:
                     continue  # gone between the listing and the look
+
+    def _take_spool(self, root: Path, folder: str) -> None:
+        place = self._place(root, folder[: -len(SPOOL_SUFFIX)])
+        if place is not None:
+            self.spools.append((folder, place))
 
     def _claim(
         self, root: Path, name: str, status: os.stat_result, claimed: set[tuple[int, int]], found: list[Found]

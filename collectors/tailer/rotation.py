@@ -13,10 +13,12 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
+from collectors.spool import left_behind
 from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
-from collectors.tailer.reader import Replaced, TailedFile
+from collectors.tailer.reader import Replaced, Tailed, TailedFile
 from logsvc.model.stream import StreamName
 
 RECHECK_BYTES = 4096  # sent again after a restart: a head alone may be the same in two generations
@@ -41,13 +43,14 @@ class Member:
         lost: its bytes cannot be read any more (truncated, or gone).
         sealed: `final` was acknowledged, or the service says so.
         final_asked: whoever wrote it says that nothing follows.
+        pinned: a spool: found under no name, and always looked at.
         recheck: bytes before `sent` to send once more, to be compared.
         rank_told: the service was told the family's rank for this generation.
         grew_at, lost_at, blocked_until: monotonic seconds.
         modified_at: of the file, in seconds since 1970, as the last scan found it.
     """
 
-    file: TailedFile
+    file: Tailed
     place: Optional[StreamName] = None
     age: Age = CURRENT
     number: Optional[int] = None
@@ -57,6 +60,7 @@ class Member:
     lost: bool = False
     sealed: bool = False
     final_asked: bool = False
+    pinned: bool = False
     recheck: int = 0
     rank_told: bool = False
     grew_at: float = 0.0
@@ -134,14 +138,18 @@ class Family:
                 continue
             member.number = int(chosen["generation"])
             member.file.move_to(int(chosen["next_offset"]))
-            member.recheck = min(member.file.sent, RECHECK_BYTES)
-            member.sealed = bool(chosen.get("sealed")) and member.pending == 0
+            member.recheck = min(member.file.sent - member.file.first, RECHECK_BYTES)
+            member.sealed = bool(chosen.get("sealed")) and member.pending == 0 and not member.pinned
             held = [generation for generation in held if int(generation["generation"]) < member.number]
             oldest = index
         self.asked = True
         strays: list[Member] = []
         if oldest is not None:
-            strays = [member for member in self.members[:oldest] if member.number is None and not member.lost]
+            strays = [
+                member
+                for member in self.members[:oldest]
+                if member.number is None and not member.lost and not member.pinned
+            ]
             self.members = [member for member in self.members if member not in strays]
         for member in self.members:
             if member.pending > 0:
@@ -175,7 +183,7 @@ class Tailer:
         self.active: dict[int, tuple[Family, Member]] = {}
         self.expired: set[str] = set()  # jobs
         self.scan_wanted = True
-        self.pinned: set[str] = set()  # names always looked at, as if they had just grown
+        self._spools: set[str] = set()  # folders adopted, or refused
         self._by_inode: dict[tuple[int, int], tuple[Family, Member]] = {}
         self._opened = 0  # since the last count, an upper bound of the descriptors held
         self._hints = {(entry["device"], entry["inode"]): entry for entry in remembered}
@@ -183,8 +191,10 @@ class Tailer:
     def scan(self, now: float) -> None:
         """Look through the folders: new, renamed, truncated, vanished files."""
         self.scan_wanted = False
-        for _, member in self._by_inode.values():
-            member.seen = False
+        for family, member in self._by_inode.values():
+            member.seen = member.pinned
+            if member.pinned:
+                self._look(family, member, member.file.size(), now)
         newcomers: dict[StreamName, list[Found]] = {}
         for found in self.discovery.scan():
             if found.place.job in self.expired:
@@ -197,6 +207,9 @@ class Tailer:
         for family, member in list(self._by_inode.values()):
             if not member.seen:
                 self._look_without_name(family, member, now)
+        for folder, place in self.discovery.spools:
+            if folder not in self._spools and place.job not in self.expired:
+                self._adopt_left(folder, place, now)
         for place, files in newcomers.items():
             family = self._family(place)
             if not family.dropped:
@@ -219,6 +232,9 @@ class Tailer:
                 continue
             if member.lost:
                 continue
+            if member.pinned:
+                self._look(family, member, member.file.size(), now)
+                continue
             try:
                 status = os.stat(member.file.name) if member.seen else None
             except OSError:
@@ -231,6 +247,13 @@ class Tailer:
                 self.scan_wanted = True
             else:
                 self._look(family, member, status.st_size, now)
+
+    def adopt(self, place: StreamName, file: Tailed, now: float) -> Member:
+        """Follow a spool: a generation of its own, under no name that a scan could find."""
+        member = Member(file, place, pinned=True)
+        member.size, member.grew_at = file.size(), now
+        self._append(self._family(place), member)
+        return member
 
     def replaced(self, family: Family, member: Member, now: float) -> None:
         """This inode has other bytes now: the old ones end, a new member begins."""
@@ -350,6 +373,18 @@ class Tailer:
         if member.file.is_open and not member.lost and not family.dropped:
             self._look(family, member, member.file.size(), now)
 
+    def _adopt_left(self, folder: str, place: StreamName, now: float) -> None:
+        """What a command has left behind; one that still runs sends it itself."""
+        try:
+            file = left_behind(Path(folder))
+        except OSError as exc:
+            self.discovery.unplaced[folder] = exc.strerror or str(exc)
+            self._spools.add(folder)
+            return
+        if file is not None:
+            self._spools.add(folder)
+            self.adopt(place, file, now).final_asked = True
+
     def _welcome(self, family: Family, files: list[Found], now: float) -> None:
         """New files of one path, oldest first; of two that are written now, the one known before."""
 
@@ -367,7 +402,9 @@ class Tailer:
             except OSError:
                 pass
             newest = family.members[-1] if family.members else None
-            if found.age == CURRENT:
+            if newest and newest.pinned:
+                self._move_elsewhere(member)
+            elif found.age == CURRENT:
                 taken = newest and newest.seen and not newest.lost
                 if newest and taken and newest.age == CURRENT and newest.place == family.place:
                     self._move_elsewhere(member)
@@ -430,7 +467,7 @@ class Tailer:
         recent = now - member.grew_at <= HOT_SECONDS
         waits = (member.superseded or member.final_asked) and not member.sealed and member.number is not None
         waits = waits or family.has_untold_rank(member)
-        return recent or member.pending > 0 or waits or member.file.name in self.pinned
+        return recent or member.pending > 0 or waits or (member.pinned and not member.sealed)
 
     def _move_elsewhere(self, member: Member) -> None:
         place = self.discovery.elsewhere(member.file.name)
@@ -448,6 +485,8 @@ class Tailer:
                 self._touch(family, member)
             if member.lost:
                 forget = now - member.lost_at > COPY_SECONDS and (member.sealed or member.number is None)
+            elif member.pinned:
+                forget = member.sealed
             else:
                 forget = not member.seen and member.pending == 0 and now - member.grew_at > GONE_SECONDS
                 forget = forget and (member.sealed or member.number is None or not member.superseded)

@@ -23,3 +23,7 @@ def test_a_lost_line_says_how_much_and_is_a_user_line() -> None:
 
 def test_a_lost_line_takes_any_name() -> None:
     assert lost_line(1, "caf\udce9.log is gone").endswith(b"bytes lost here: caf\\udce9.log is gone\n")
+
+
+def test_a_service_line_never_opens_a_record_body() -> None:
+    assert not service_line("command: echo '[x] - INFO -' end").rstrip().endswith(" - INFO -")

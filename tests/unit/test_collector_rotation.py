@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from collectors.lines import service_line
 from collectors.settings import Identity
-from collectors.spool import Spool
 from collectors.state import State
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.reader import Replaced, TailedFile
@@ -199,43 +197,3 @@ def test_a_state_folder_has_one_holder(tmp_path: Path) -> None:
         State(tmp_path / "deep/er")
     state.close()
     State(tmp_path / "deep/er").close()
-
-
-def test_the_spool_puts_its_own_lines_on_lines_of_their_own(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, JOB, "worker-0")
-    spool.write_line("started")
-    spool.write(b"no newline")
-    spool.write_line("multi\nline command")
-    lines = spool.file.read_bytes().split(b"\n")
-    assert lines[0].endswith(b" - INFO - started")
-    assert lines[1] == b"no newline"
-    assert lines[2].startswith(b"[ModelArts Service Log]2") and lines[2].endswith(b"multi line command")
-    assert spool.file.name == f"modelarts-job-{JOB}-worker-0.log"
-    spool.remove()
-    assert not spool.folder.exists()
-
-
-def test_the_spool_counts_what_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = Spool(tmp_path, JOB, "worker-0")
-    full = True
-
-    def append(data: bytes) -> bool:
-        if full:
-            spool._trouble = "No space left on device"
-            return False
-        with spool.file.open("ab") as file:
-            file.write(data)
-        return True
-
-    monkeypatch.setattr(spool, "_append", append)
-    spool.write(b"lost\n")
-    assert spool.trouble() == "No space left on device"
-    full = False
-    spool.write(b"kept\n")
-    assert spool.trouble() is None
-    assert b"5 bytes of output are lost here: No space left on device\nkept\n" in spool.file.read_bytes()
-    spool.close()
-
-
-def test_a_service_line_never_opens_a_record_body() -> None:
-    assert not service_line("command: echo '[x] - INFO -' end").rstrip().endswith(" - INFO -")
