@@ -22,6 +22,7 @@ from collectors.settings import (
     Settings,
     identity_from,
     metrics_port_from,
+    named_folders,
     platform_folders,
     rank_table_file,
     state_folder,
@@ -120,10 +121,7 @@ def run_command(given: argparse.Namespace) -> int:
         say(f"job {job}, {task}")
     identity = identity_from(job, task, os.environ)
     settings = Settings(**{**settings.__dict__, "identity": identity})
-    own = [os.environ.get(name, "") for name in ("MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir")]
-    folders = [Path(folder).absolute() for folder in given.watch] + [
-        Path(folder).absolute() for folder in own if folder
-    ]
+    folders = [Path(folder).absolute() for folder in given.watch] + named_folders(os.environ)
     options = RunOptions(
         command=command,
         job=job,

@@ -13,6 +13,8 @@ from logsvc.errors import BadInput
 from logsvc.model.stream import check_job, check_task
 
 SERVER_DEFAULT = "http://127.0.0.1:8600"
+PLATFORM_LOGS = "/home/ma-user/modelarts/log"
+CANN_LOGS = "~/ascend/log"
 COMPRESSIONS = ("auto", "zstd", "gzip", "none")
 
 
@@ -112,18 +114,26 @@ def state_folder(flag: Optional[str], environment: Mapping[str, str]) -> Path:
 
 def platform_folders(environment: Mapping[str, str]) -> list[Path]:
     """Where log files lie on a node, for `watch` without a folder; they may appear later."""
-    named = [environment.get(name, "") for name in ("MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir")]
-    found = [Path(os.path.expanduser(text)).absolute() for text in named if text]
-    for usual in ("/home/ma-user/modelarts/log", "~/ascend/log"):
-        path = Path(os.path.expanduser(usual))
-        if path not in found:
-            found.append(path)
-    return found
+    return _folders(*_named(environment), PLATFORM_LOGS, CANN_LOGS)
+
+
+def named_folders(environment: Mapping[str, str]) -> list[Path]:
+    """Where programs of this environment log, for `run`; in a container of the platform CANN's own too."""
+    return _folders(*_named(environment), *([CANN_LOGS] if environment.get("MA_VJ_NAME") else []))
 
 
 def rank_table_file(environment: Mapping[str, str]) -> Path:
     """Where the rank table of this container's job lies: RANK_TABLE_FILE, else where the platform mounts it."""
     return Path(environment.get("RANK_TABLE_FILE") or "/user/config/jobstart_hccl.json")
+
+
+def _named(environment: Mapping[str, str]) -> list[str]:
+    return [environment.get(name, "") for name in ("MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir")]
+
+
+def _folders(*names: str) -> list[Path]:
+    """Each once, as absolute paths."""
+    return list(dict.fromkeys(Path(os.path.expanduser(name)).absolute() for name in names if name))
 
 
 def _job_of(name: str) -> Optional[str]:

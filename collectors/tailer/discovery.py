@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from collectors.settings import Identity
 from collectors.spool import SPOOL_SUFFIX
@@ -80,12 +80,12 @@ class Discovery:
     unplaced: dict[str, str] = field(default_factory=dict)
     ranks: dict[StreamName, int] = field(default_factory=dict)
     spools: list[tuple[str, StreamName]] = field(default_factory=list)
-    _places: dict[str, Optional[StreamName]] = field(default_factory=dict)
+    _places: dict[str, Union[StreamName, str]] = field(default_factory=dict)  # by name; or why there is none
+    _used: set[str] = field(default_factory=set)  # names asked for in the scan under way
     _skipped: dict[str, str] = field(default_factory=dict)  # of the scan under way
-    _refused: dict[str, str] = field(default_factory=dict)  # names without a place, and why
     _tasks: dict[tuple[str, str, int], str] = field(default_factory=dict)
     _rank_map: RankMap = field(default_factory=RankMap)
-    _ranked: tuple[int, int] = (0, 0)  # of the rank map and the processes that `ranks` was made from
+    _ranked_version: int = 0  # of the rank map when `ranks` was made
     _processes: dict[StreamName, Optional[Process]] = field(default_factory=dict)
     _launch_logs: dict[tuple[int, int], LaunchLog] = field(default_factory=dict)
 
@@ -101,6 +101,7 @@ class Discovery:
         """All log files there are now, each device and inode once, by place and age."""
         self._skipped = {}
         self.spools.clear()
+        self._used = set()
         claimed: set[tuple[int, int]] = set()
         found: list[Found] = []
         links: list[tuple[Path, str]] = []
@@ -132,12 +133,15 @@ class Discovery:
         self._learn_ranks(found)
         self.unplaced = self._skipped
         self.spools.sort()
+        # A base name stays as long as there are rotated files of it: they ask for it in each scan.
+        self._places = {name: place for name, place in self._places.items() if name in self._used}
         found.sort(key=lambda file: (file.place, file.age, file.name))
         return found
 
     def elsewhere(self, name: str) -> Optional[StreamName]:
         """Another place for a file whose own is taken: `other`, by its whole name."""
-        place = self._places.get(name)
+        known = self._places.get(name)
+        place = known if isinstance(known, StreamName) else None
         job = place.job if place else self.identity.job
         if job is None:
             return None
@@ -218,42 +222,42 @@ class Discovery:
 
     def _place(self, root: Path, name: str) -> Optional[StreamName]:
         """Decided once a name; it stays when more is learned later."""
+        self._used.add(name)
         if name not in self._places:
             try:
                 self._places[name] = place_of(
                     name, root, self.identity, glog_dir=self.glog_dir, task_of_rank=self._task_of_rank
                 )
             except BadInput as exc:
-                self._refused[name] = exc.message
-                self._places[name] = None
-        if name in self._refused:
-            self._skipped[name] = self._refused[name]
-        return self._places[name]
+                self._places[name] = exc.message
+        place = self._places[name]
+        if isinstance(place, str):
+            self._skipped[name] = place
+            return None
+        return place
 
     def _learn_ranks(self, found: list[Found]) -> None:
         """From the folders, the worker logs and the rank table; where there are files that need it."""
-        for file in found:
-            if file.place not in self._processes:
-                self._processes[file.place] = self._process_of(file)
-        tasks = {(process.job, process.task) for process in self._processes.values() if process}
-        if not tasks:
-            return
+        known, self._processes = self._processes, {}
         for file in found:
             place = file.place
+            self._processes[place] = known[place] if place in known else self._process_of(file)
+        tasks = {(process.job, process.task) for process in self._processes.values() if process}
+        logs, self._launch_logs = self._launch_logs, {}
+        for file in found:
+            place, key = file.place, (file.device, file.inode)
             if (place.job, place.task) in tasks and ORDINARY.fullmatch(place.path):
-                key = (file.device, file.inode)
-                if key not in self._launch_logs:
-                    self._launch_logs[key] = LaunchLog(self._rank_map, place.job, place.task)
-                self._launch_logs[key].read(file.name, file.size_bytes)
-        if self._table and self.identity.job:
+                log = logs.get(key) or LaunchLog(self._rank_map, place.job, place.task)
+                log.read(file.name, file.size_bytes)
+                self._launch_logs[key] = log
+        if tasks and self._table and self.identity.job:
             self._table.read(self.identity.job, self.identity.task)
-        state = (self._rank_map.version, len(self._processes))
-        if state != self._ranked:
-            self._ranked = state
-            known = {place: self._rank_map.rank(process) for place, process in self._processes.items() if process}
+        if self._rank_map.version != self._ranked_version or self._processes.keys() != known.keys():
+            self._ranked_version = self._rank_map.version
+            ranks = {place: self._rank_map.rank(process) for place, process in self._processes.items() if process}
             self.ranks = {
                 place: rank
-                for place, rank in known.items()
+                for place, rank in ranks.items()
                 if rank is not None and parse_path(place.job, place.task, place.path).rank is None
             }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
-from collectors.settings import Identity, identity_from, state_folder
+from collectors.settings import Identity, identity_from, named_folders, platform_folders, state_folder
 from collectors.tailer.discovery import CURRENT, Discovery, rotated_from
 from collectors.tailer.places import place_of
 from logsvc.errors import BadInput
@@ -214,6 +215,25 @@ def test_fifos_sockets_and_devices_are_skipped_with_a_reason(tmp_path: Path) -> 
     assert discovery.unplaced == {}
 
 
+def test_names_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    """A node agent sees jobs come and go; a base name stays while rotated files of it are there."""
+    discovery = Discovery([tmp_path], Identity(JOB))
+    (tmp_path / "a.log").write_text("x")
+    (tmp_path / f"modelarts-job-{JOB}-worker-0.log").write_text("x")
+    discovery.scan()
+    (tmp_path / "a.log").rename(tmp_path / "a.log.1")
+    for number in range(3):
+        job = tmp_path / f"modelarts-job-J-{number}/worker-0/plog"
+        job.mkdir(parents=True)
+        (job / PLOG).write_text("x")
+        places = [file.place.path.rpartition("/")[2] for file in discovery.scan()]
+        assert places.count("a.log") == 1
+        shutil.rmtree(job)
+    discovery.scan()
+    assert sorted(map(os.path.basename, discovery._places)) == ["a.log", f"modelarts-job-{JOB}-worker-0.log"]
+    assert (len(discovery._processes), discovery._launch_logs) == (2, {})
+
+
 def test_a_file_of_no_job_is_told_as_long_as_it_is_there(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("x")
     discovery = Discovery([tmp_path], NOBODY)
@@ -338,6 +358,24 @@ def test_a_ring_of_links_ends(tmp_path: Path) -> None:
 def test_identity_from_the_container(environment: dict[str, str], identity: Identity) -> None:
     assert identity_from(None, None, environment) == identity
     assert identity_from("mine", "ps-1", environment) == Identity("mine", "ps-1", identity.rank)
+
+
+def test_folders_that_the_platform_and_the_environment_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`watch` without a folder looks at all of them, a command that runs has its own."""
+    monkeypatch.setenv("HOME", "/home/me")
+    platforms, cann = Path("/home/ma-user/modelarts/log"), Path("/home/me/ascend/log")
+    assert platform_folders({}) == [platforms, cann]
+    assert named_folders({}) == []
+    environment = {
+        "MA_LOG_DIR": str(platforms),
+        "ASCEND_PROCESS_LOG_PATH": "~/ascend/log",
+        "GLOG_log_dir": "glog",
+        "MA_VJ_NAME": f"ma-job-{JOB}",
+    }
+    assert platform_folders(environment) == [platforms, cann, Path("glog").absolute()]
+    assert named_folders(environment) == [platforms, cann, Path("glog").absolute()]
+    # In a container of the platform the home folder is the job's own; elsewhere other jobs log there too.
+    assert named_folders({"MA_VJ_NAME": "x"}) == [cann]
 
 
 def test_state_folder_follows_xdg() -> None:
