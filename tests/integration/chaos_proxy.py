@@ -137,7 +137,7 @@ class ChaosProxy:
 
     Attributes:
         struck: how often each fault struck, by its name.
-        passed: first lines of the requests that went through whole.
+        passed: requests that went through whole, by their path.
         unanswered: requests without a fault that the service did not answer.
     """
 
@@ -171,10 +171,10 @@ class ChaosProxy:
             done = self._changed.wait_for(lambda: not self._queue and not self._striking, seconds)
             assert done, f"{len(self._queue)} faults have not struck; struck {self.struck}, passed {self.passed}"
 
-    def wait_unanswered(self, count: int) -> None:
-        """Until so many requests have found nobody."""
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until `passed`, `struck` or `unanswered` are so."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.unanswered >= count, SECONDS), "nobody has tried"
+            assert self._changed.wait_for(condition, SECONDS), (self.struck, self.passed, self.unanswered)
 
     def wait_for_another(self, connection: socket.socket) -> None:
         """Until somebody connects after this one did."""
@@ -237,7 +237,8 @@ class ChaosProxy:
             exchange.reset()
             raise ConnectionResetError("nobody answers behind this proxy")
         with self._changed:
-            self.passed[exchange.line.partition("?")[0]] += 1
+            self.passed[exchange.line.split()[1].partition("?")[0]] += 1
+            self._changed.notify_all()
         exchange.give(answer)
 
     def _strike(self, exchange: Exchange, due: tuple[re.Pattern[str], Fault]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from processes import ServiceProcess
 # Waits that a user does not notice, and a hundred faults in a row would.
 QUICK = {"agent.BACKOFF_SECONDS": 0.02, "agent.BACKOFF_CEILING_SECONDS": 0.05, "client.ANSWER_SECONDS": 1.0}
 
+OFFSETS = "/api/v1/offsets"  # what every collector asks first
+
 
 class Rig:
     """One job, whose log files lie in `logs`; one collector at a time, whose state lies in `state`."""
@@ -25,6 +28,7 @@ class Rig:
         self.proxy = ChaosProxy(service.port)
         self.forks = Forks(folder / "collectors.txt", QUICK)
         self.collector = 0
+        self._asked = 0
 
     def close(self) -> None:
         """Kill what still runs."""
@@ -36,14 +40,24 @@ class Rig:
         """Log files to be shipped."""
         return Journal(self.logs, self.job, seed, names)
 
+    def stream(self, name: str) -> str:
+        """Path of the stream of a file in `logs`."""
+        return f"modelarts-job-{self.job}/other/worker-0/{name}"
+
     def start(self, *more: str) -> None:
         """A collector, on the state that the one before it has left."""
         place = ("--server", self.proxy.url, "--state-dir", str(self.state), "--job", self.job)
+        self._asked = self.proxy.passed[OFFSETS]
         self.collector = self.forks.start("watch", *place, *more, str(self.logs), token=self.service.token)
 
     def kill(self, _: Exchange | None = None) -> None:
         """`kill -9`; it is gone when this returns."""
         assert self.forks.kill(self.collector) == -9
+
+    def stop(self) -> None:
+        """TERM, once it has begun to work: it sends what there is, keeps its checkpoint and ends."""
+        self.proxy.wait_until(lambda: self.proxy.passed[OFFSETS] > self._asked)
+        assert self.forks.kill(self.collector, signal.SIGTERM) == 0, self.forks.said()[-2000:]
 
     def stored(self) -> dict[Name, bytes]:
         """All bytes that the service holds of the job."""

@@ -84,7 +84,8 @@ def test_the_service_is_killed_and_comes_back(rig: Rig) -> None:
         rig.proxy.add(fault)
         rig.proxy.wait()
         journal.write()
-        rig.proxy.wait_unanswered(rig.proxy.unanswered + 2)
+        tried = rig.proxy.unanswered
+        rig.proxy.wait_until(lambda: rig.proxy.unanswered >= tried + 2)  # noqa: B023
         journal.write()
         rig.service.start()
         journal.write()
