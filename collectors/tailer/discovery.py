@@ -24,7 +24,7 @@ NO_FILE = "neither a file nor a folder"
 CURRENT = (2, 0, 0, "")  # age of the file that is written now; rotated ones sort before it
 
 _NUMBERED = re.compile(r"(.+)\.([0-9]{1,3})")
-_DATED = re.compile(r"(.+?)[._-]([0-9]{8}(?:[-_T]?[0-9]{2,6})?|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[-_T][0-9:-]{2,8})?)")
+_DATED = re.compile(r"(.+?)[._-]([0-9]{8}(?:[-_T]?[0-9]{2,10})?|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[-_T][0-9:-]{2,8})?)")
 _OLD = re.compile(r"(.+)\.(?:old|bak|prev)")
 
 # What training writes beside its logs. A program that logs into such a name is told so in the docs.

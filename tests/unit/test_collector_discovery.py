@@ -286,6 +286,7 @@ def test_the_only_ordinary_log_names_the_task_of_all_ranks(tmp_path: Path) -> No
         ("a.log.1", "a.log"),
         ("a.log.12", "a.log"),
         ("a.log-20260101", "a.log"),
+        ("a.log-20260101-1767225600", "a.log"),  # logrotate, dateformat -%Y%m%d-%s
         ("a.log.2026-01-01", "a.log"),
         ("a.log.2026-01-01_10-30", "a.log"),
         ("a.log-20260101.2", "a.log"),
