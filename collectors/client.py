@@ -1,15 +1,16 @@
 """The service's HTTP interface, as the collector needs it: standard library only.
 
 An answer counts only if it has the form of the service's own: a 200 from something in between is
-no acknowledgement. Redirects are not followed, so the token goes to the named server only.
+no acknowledgement. Redirects are not followed, so the token goes to the named server only; over
+https a proxy never sees it.
 """
 
 from __future__ import annotations
 
 import gzip
 import http.client
-import ipaddress
 import json
+import os
 import re
 import socket
 import ssl
@@ -17,10 +18,13 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import quote, urlencode, urlsplit
 
+from collectors.proxy import is_here, proxy_for
 from collectors.settings import Settings
 from logsvc.errors import BadInput
 
@@ -32,6 +36,7 @@ except ImportError:  # gzip does
 Say = Callable[[str], None]  # one line for a person
 
 MAX_ANSWER_BYTES = 16 << 20
+_LENGTH = struct.Struct("<I")
 PACK_FROM_BYTES = 1024  # smaller bodies gain nothing
 CONNECT_SECONDS = 10.0
 RETRY_AFTER_CEILING_SECONDS = 300.0  # whoever asks for more may be a gateway that is gone soon
@@ -82,7 +87,7 @@ class Client:
     """One connection to one service, kept open between requests. Not for two threads at once."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises BadInput where the URL, the token file or the certificates cannot be used."""
+        """Raises BadInput where the URL, the token file, the certificates or the proxy cannot be used."""
         parts = urlsplit(settings.server)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadInput(f"--server {settings.server!r} is not a URL like http://127.0.0.1:8600")
@@ -92,7 +97,10 @@ class Client:
             raise BadInput(f"--server {settings.server!r}: {exc}") from exc
         self.server = settings.server
         self._host = parts.hostname
-        self._prefix = parts.path.rstrip("/")
+        self._proxy = proxy_for(parts.scheme, self._host, self._port, os.environ)
+        own = f"[{self._host}]" if ":" in self._host else self._host
+        plain = self._proxy is not None and parts.scheme == "http"  # then the proxy reads the whole address
+        self._prefix = (f"http://{own}:{self._port}" if plain else "") + parts.path.rstrip("/") + "/api/v1"
         self._token_file = settings.token_file
         self._token = read_token(settings.token_file) if settings.token_file else settings.token
         self._context = _context(settings.ca_file) if parts.scheme == "https" else None
@@ -133,19 +141,8 @@ class Client:
         """Send many chunks; for each its next offset (int) or its Refused."""
         parts: list[bytes] = []
         for frame in frames:
-            head = json.dumps(
-                {
-                    "job": frame.job,
-                    "task": frame.task,
-                    "path": frame.path,
-                    "generation": frame.generation,
-                    "offset": frame.offset,
-                    "length": len(frame.data),
-                    "final": frame.final,
-                    **({} if frame.rank is None else {"rank": frame.rank}),
-                }
-            ).encode()
-            parts += [struct.pack("<I", len(head)), head, frame.data]
+            head = _head(frame)
+            parts += (_LENGTH.pack(len(head)), head, frame.data)
         answer = self._post("/batch", b"".join(parts))
         results = answer.get("results") if isinstance(answer, dict) else None
         if not isinstance(results, list) or len(results) != len(frames):
@@ -242,11 +239,13 @@ class Client:
         headers = {"Accept": "application/json", **headers}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if self._proxy and self._proxy.authorization and self._context is None:
+            headers["Proxy-Authorization"] = self._proxy.authorization
         fresh = self._connection is None
         while True:
             try:
                 connection = self._connect()
-                connection.request(method, f"{self._prefix}/api/v1{path}", body, headers)
+                connection.request(method, self._prefix + path, body, headers)
                 response = connection.getresponse()
                 answer = response.read(MAX_ANSWER_BYTES + 1)
                 if response.will_close or len(answer) > MAX_ANSWER_BYTES:
@@ -260,12 +259,17 @@ class Client:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
+            proxy = self._proxy
+            host, port = (proxy.host, proxy.port) if proxy else (self._host, self._port)
             if self._context is not None:
                 connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=CONNECT_SECONDS, context=self._context
+                    host, port, timeout=CONNECT_SECONDS, context=self._context
                 )
+                if proxy:
+                    own = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+                    connection.set_tunnel(self._host, self._port, own)
             else:
-                connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+                connection = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
             connection.connect()
             connection.sock.settimeout(ANSWER_SECONDS)
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -273,7 +277,7 @@ class Client:
         return self._connection
 
     def _answer(self, status: int, headers: http.client.HTTPMessage, body: bytes) -> Any:
-        retry_after = _seconds(headers.get("Retry-After"))
+        retry_after = retry_after_seconds(headers.get("Retry-After"), headers.get("Date"))
         answer: Any
         try:
             answer = json.loads(body) if body else {}
@@ -292,6 +296,10 @@ class Client:
             raise Unavailable(
                 f"{self.server} knows the token, but it may not send logs (403): it needs the role ingest",
                 refused=True,
+            )
+        if status == 407 and self._proxy:
+            raise Unavailable(
+                f"the proxy {self._proxy.host}:{self._proxy.port} asks for a password (407): name it in the proxy's URL"
             )
         if 300 <= status < 400:
             raise Unavailable(
@@ -314,6 +322,47 @@ def read_token(file: Path) -> str:
     if not token or any(char.isspace() for char in token):
         raise BadInput(f"token file {file}: it must hold one token and nothing else")
     return token
+
+
+def retry_after_seconds(text: Optional[str], date: Optional[str]) -> Optional[float]:
+    """
+    `Retry-After` in seconds from now, at most RETRY_AFTER_CEILING_SECONDS; None where it says nothing.
+
+    Args:
+        text: seconds, or an HTTP date.
+        date: the answer's own `Date`: the sender's clock may be another than ours.
+    """
+    text = (text or "").strip()
+    if re.fullmatch("[0-9]+", text):
+        seconds = float(text[:10])
+    else:
+        until, now = _instant(text), _instant(date or "")
+        if until is None:
+            return None
+        seconds = until - (time.time() if now is None else now)
+    return min(max(0.0, seconds), RETRY_AFTER_CEILING_SECONDS)
+
+
+def _instant(text: str) -> Optional[float]:
+    """An HTTP date in seconds since 1970; None where it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def _head(frame: Frame) -> bytes:
+    """A frame's JSON in a batch."""
+    name = _name_json(frame.job, frame.task, frame.path, frame.generation)
+    rank = "" if frame.rank is None else f', "rank": {frame.rank}'
+    final = "true" if frame.final else "false"
+    return f'{name}, "offset": {frame.offset}, "length": {len(frame.data)}, "final": {final}{rank}}}'.encode()
+
+
+@lru_cache(maxsize=16_384)
+def _name_json(job: str, task: str, path: str, generation: int) -> str:
+    """The part that all frames of a stream have in common, the object left open."""
+    return json.dumps({"job": job, "task": task, "path": path, "generation": generation})[:-1]
 
 
 def _is_own_error(answer: Any) -> bool:
@@ -341,17 +390,10 @@ def _refused(status: int, answer: dict[str, Any]) -> Refused:
 
 def _encoding(compress: str, host: str) -> Optional[str]:
     if compress == "auto":
-        return None if _is_here(host) else ("zstd" if zstandard is not None else "gzip")
+        return None if is_here(host) else ("zstd" if zstandard is not None else "gzip")
     if compress == "zstd" and zstandard is None:
         raise BadInput("--compress zstd needs the package zstandard; gzip is always there")
     return None if compress == "none" else compress
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _context(ca_file: Optional[Path]) -> ssl.SSLContext:
@@ -359,13 +401,6 @@ def _context(ca_file: Optional[Path]) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as exc:
         raise BadInput(f"--ca-file {ca_file}: {_words(exc)}") from exc
-
-
-def _seconds(text: Optional[str]) -> Optional[float]:
-    """Retry-After in seconds; a date is not worth a parser here."""
-    if text is None or not re.fullmatch("[0-9]{1,9}", text.strip()):
-        return None
-    return min(float(text), RETRY_AFTER_CEILING_SECONDS)
 
 
 def _words(exc: BaseException) -> str:
