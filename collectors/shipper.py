@@ -182,6 +182,8 @@ class Shipper:
                 self.tailer.scan_wanted = True
             return None
         number = family.give_number(member)
+        if member.pinned and self.tailer.discovery.hear(family.place, member.file.sent, data[member.recheck :]):
+            self.tailer.scan_wanted = True  # files may have a rank by it
         return Frame(*_name(family), number, member.file.sent - member.recheck, data, rank=family.rank)
 
     def _settle(self, family: Family, member: Member, frame: Frame, result: object, now: float) -> None:

@@ -88,6 +88,7 @@ class Discovery:
     _ranked_version: int = 0  # of the rank map when `ranks` was made
     _processes: dict[StreamName, Optional[Process]] = field(default_factory=dict)
     _launch_logs: dict[tuple[int, int], LaunchLog] = field(default_factory=dict)
+    _spooled_logs: dict[StreamName, LaunchLog] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._table = RankTable(self._rank_map, self.rank_table) if self.rank_table else None
@@ -137,6 +138,15 @@ class Discovery:
         self._places = {name: place for name, place in self._places.items() if name in self._used}
         found.sort(key=lambda file: (file.place, file.age, file.name))
         return found
+
+    def hear(self, place: StreamName, offset: int, data: bytes) -> bool:
+        """Bytes of a spool, which lies under no name of its own; whether a launcher wrote something new there."""
+        version = self._rank_map.version
+        if ORDINARY.fullmatch(place.path):
+            if place not in self._spooled_logs:
+                self._spooled_logs[place] = LaunchLog(self._rank_map, place.job, place.task)
+            self._spooled_logs[place].hear(offset, data)
+        return self._rank_map.version != version
 
     def elsewhere(self, name: str) -> Optional[StreamName]:
         """Another place for a file whose own is taken: `other`, by its whole name."""

@@ -19,9 +19,11 @@ from logsvc.model.stream import MAX_RANK, natural_key
 
 # What the launcher prints for each process: `[ModelArts Service Log]… - INFO - proc-rank-0-device-0 (pid: 74)`.
 _LAUNCHED = re.compile(rb"proc-rank-([0-9]{1,9})-device-([0-9]{1,9}) \(pid: ([0-9]{1,9})\)")
+_LAUNCHED_MARK = b"proc-rank-"
 _IN_RECORDS = b'"server_id"'  # in every rank table
 STEP_BYTES = 4 << 20  # of a worker log, read at a time
 OVERLAP_BYTES = 256 << 10  # read again: a line or a record may have been cut
+HEARD_BYTES = 64 << 10  # kept of a log that cannot be read again
 MAX_TABLE_BYTES = 16 << 20
 
 
@@ -116,6 +118,7 @@ class LaunchLog:
     def __init__(self, ranks: RankMap, job: str, task: str) -> None:
         self._ranks, self._job, self._task = ranks, job, task
         self._read = 0
+        self._heard = b""  # the last bytes before `_read`, of a log that is heard
 
     def read(self, name: str, size_bytes: int) -> None:
         """The next bytes of the log, a step at most; it starts again in a log that was truncated."""
@@ -129,11 +132,22 @@ class LaunchLog:
         except OSError:
             return
         self._read = start + len(data)
+        self._look(data, name)
+
+    def hear(self, offset: int, data: bytes) -> None:
+        """Bytes of a log that is not a file of its own, as they are sent; what is sent again says nothing new."""
+        if offset + len(data) <= self._read:
+            return
+        whole = self._heard + data if offset == self._read else data
+        self._read, self._heard = offset + len(data), whole[-HEARD_BYTES:]
+        self._look(whole, f"the log of {self._task}")
+
+    def _look(self, data: bytes, source: str) -> None:
         for rank, device, pid in launched(data):
-            self._ranks.tell(Process(self._job, self._task, pid), rank, name)
-            self._ranks.tell_device(self._job, self._task, device, rank, name)
+            self._ranks.tell(Process(self._job, self._task, pid), rank, source)
+            self._ranks.tell_device(self._job, self._task, device, rank, source)
         for record in records(data):
-            self._ranks.tell_servers(self._job, self._task, servers_in(record), f"rank table in {name}")
+            self._ranks.tell_servers(self._job, self._task, servers_in(record), f"rank table in {source}")
 
 
 class RankTable:
@@ -159,6 +173,8 @@ class RankTable:
 
 def launched(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Rank, logical device and pid of each process that the launcher says it started."""
+    if _LAUNCHED_MARK not in data:  # quicker to tell than the form
+        return
     for found in _LAUNCHED.finditer(data):
         line = data[data.rfind(b"\n", 0, found.start()) + 1 : found.start()].lower()
         if any(mark in line for mark in MARKS):

@@ -228,3 +228,16 @@ def test_a_rank_learned_later_fills_the_field(service: Service, collect: Collect
     assert len(streams) == 4
     assert [streams[name]["rank"] for name in (early, away, fresh)] == [8, 9, 10]
     assert [service.raw(streams[name]) for name in (early, away, fresh)] == [content, content, content[:5]]
+
+
+def test_a_launcher_under_run_says_the_ranks(service: Service, collect: Collect, tmp_path: Path) -> None:
+    """Its lines go through the spool; the job is gone at once."""
+    script = (
+        "import os, sys; folder = sys.argv[1] + '/plog'; os.makedirs(folder)\n"
+        "open(f'{folder}/plog-{os.getpid()}_1.log', 'w').write('x')\n"
+        "print(f'[ModelArts Service Log]x - INFO - proc-rank-5-device-0 (pid: {os.getpid()})')"
+    )
+    logs = tmp_path / "logs"
+    run = ("run", "--watch", str(logs), "--job", JOB, "--task", "worker-1", "--")
+    assert collect(*run, sys.executable, "-c", script, str(logs)).wait(60) == 0
+    assert [(one["kind"], one["rank"]) for one in service.streams().values()] == [("ordinary", None), ("plog", 5)]

@@ -13,6 +13,7 @@ from collectors.tailer import ranks
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.places import pid_in
 from collectors.tailer.ranks import LaunchLog, Process, RankMap, RankTable, Server, launched, records, servers_in
+from logsvc.model.stream import StreamName
 
 JOB = "95f661bd-1527-41b8-971c-eca55e513254"
 ASCEND = f"modelarts-job-{JOB}/ascend/process_log"
@@ -219,6 +220,24 @@ def test_a_long_log_is_read_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyP
         launch.read(str(log), log.stat().st_size)
         looks += 1
     assert 5 < looks < 20
+
+
+def test_a_spooled_log_is_heard_as_it_is_sent(tmp_path: Path) -> None:
+    """Cut anywhere, sent again, gone on elsewhere; before its process has a file, too."""
+    body = json.dumps(table(("", [6, 7])), indent=4)
+    text = f"user line\n{MARK}\n{body}\n{MARK}proc-rank-7-device-1 (pid: 5)\n".encode()
+    discovery = Discovery([tmp_path], KNOWN)
+    ordinary = StreamName(JOB, "worker-1", f"modelarts-job-{JOB}-worker-1.log")
+    for at in range(0, len(text), 9):
+        discovery.hear(ordinary, at, text[at : at + 9])
+        assert not discovery.hear(ordinary, at, text[at : at + 9])
+    assert discovery.hear(ordinary, 10**6, f"{MARK}proc-rank-6-device-0 (pid: 4)\n{MARK}proc-rank-1-device".encode())
+    assert not discovery.hear(ordinary, 10**7, b"-1 (pid: 3)\n")  # not what came before
+    discovery.hear(
+        StreamName(JOB, "worker-1", f"modelarts-job-{JOB}/other/worker-1/a.log"), 0, text.replace(b"5", b"3")
+    )
+    make(tmp_path, "plog/plog-5_1.log", "plog/plog-4_1.log", "plog/plog-3_1.log", "device-0/device-8_1.log")
+    assert ranks_by_name(discovery) == {"plog-5_1.log": 7, "plog-4_1.log": 6, "device-8_1.log": 6}
 
 
 def test_a_rank_table_that_comes_later_and_changes(tmp_path: Path) -> None:
