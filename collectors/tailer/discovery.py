@@ -256,7 +256,7 @@ class Discovery:
         logs, self._launch_logs = self._launch_logs, {}
         for file in found:
             place, key = file.place, (file.device, file.inode)
-            if (place.job, place.task) in tasks and ORDINARY.fullmatch(place.path):
+            if "/" not in place.path and (place.job, place.task) in tasks and ORDINARY.fullmatch(place.path):
                 log = logs.get(key) or LaunchLog(self._rank_map, place.job, place.task)
                 log.read(file.name, file.size_bytes)
                 self._launch_logs[key] = log

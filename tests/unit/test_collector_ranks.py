@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from collectors.settings import Identity, rank_table_file
+from collectors.agent import Agent
+from collectors.settings import Identity, Settings, rank_table_file
 from collectors.tailer import ranks
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.places import pid_in
@@ -349,6 +350,24 @@ def test_sources_that_differ(tmp_path: Path) -> None:
             f"process 50 of job {JOB}, worker-1 has no rank, its sources differ: "
             f"rank 3: place of {tmp_path}/rank_3/plog/plog-50_1.log; rank 4: {log}"
         )
+
+
+def test_a_conflict_is_said_once(tmp_path: Path) -> None:
+    make(tmp_path, "logs/rank_3/plog/plog-50_1.log")
+    make(
+        tmp_path,
+        f"logs/modelarts-job-{JOB}-worker-1.log",
+        content=f"{MARK}proc-rank-4-device-0 (pid: 50)\n{MARK}proc-rank-5-device-0 (pid: 51)\n",
+    )
+    said: list[str] = []
+    settings = Settings("http://127.0.0.1:9", state_dir=tmp_path / "state", identity=KNOWN)
+    agent = Agent(settings, [tmp_path / "logs"], said.append, state=None)
+    for _ in range(3):
+        agent.tailer.scan_wanted = True
+        agent.step()
+    agent.close()
+    assert [line for line in said if "sources differ" in line] == agent.discovery.conflicts
+    assert len(agent.discovery.conflicts) == 1
 
 
 def test_logs_of_jobs_without_ascend_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
