@@ -3,57 +3,125 @@
 The collector that meets an unknown job makes it and marks it as its own; collectors of the job's
 other tasks see the mark and keep the status with it. One failed task fails the job; the job has
 succeeded when the last task's log is sealed and none has failed.
+
+What is still to be told lies beside the spool, so that whoever ships the spool later tells it.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import threading
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Optional
 
-from collectors.client import Client
+from collectors.client import Client, Refused
 
 MADE_BY = "logsvc-collector"
+RECORD = ".run.json"  # in a run's folder; hidden, so it never passes for a log
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "job": (str,),
+    "task": (str,),
+    "name": (str,),
+    "started_at": (str,),
+    "always": (bool, type(None)),
+    "mine": (bool, type(None)),
+    "exit_code": (int, type(None)),
+    "ended_at": (str, type(None)),
+}
 
 
+@dataclass
 class JobStatus:
     """
     Start and end of one task, told to the service.
 
-    Args:
+    Attributes:
+        folder: the run's; what is not told yet is kept there.
         always: True: set the status of any job; False: never; None: of jobs that collectors made.
         name: of a job that is made here.
+        mine: whether the status is set from here; None: the start has not been told.
+        exit_code, ended_at: of the command; None: it runs, or nobody saw how it ended.
     """
 
-    def __init__(self, job: str, task: str, *, always: Optional[bool], name: str) -> None:
-        self.job, self.task, self.name = job, task, name
-        self._always = always
-        self._mine = bool(always)
-        self._started_at = _now()
+    folder: Path
+    job: str
+    task: str
+    name: str
+    always: Optional[bool]
+    started_at: str = field(default_factory=lambda: now())
+    mine: Optional[bool] = None
+    exit_code: Optional[int] = None
+    ended_at: Optional[str] = None
+    _keeping: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+
+    @classmethod
+    def left_in(cls, folder: Path) -> Optional[JobStatus]:
+        """What a command that has ended left to be told; None where that cannot be read."""
+        try:
+            kept = json.loads((folder / RECORD).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        if not isinstance(kept, dict) or kept.keys() != _FIELDS.keys():
+            return None
+        if not all(isinstance(kept[name], kinds) for name, kinds in _FIELDS.items()):
+            return None
+        return cls(folder, **kept)
+
+    def keep(self) -> None:
+        """Put what is to be told on disk; on a disk that is full only this process can tell it."""
+        with self._keeping:
+            if self.always is False or self.mine is False:
+                self._forget()
+                return
+            new = self.folder / (RECORD + ".new")
+            try:
+                new.write_text(json.dumps({name: getattr(self, name) for name in _FIELDS}), "utf-8")
+                os.replace(new, self.folder / RECORD)
+            except OSError:
+                pass
 
     def start(self, client: Client) -> None:
-        """Running, from now; an errand for the agent."""
-        if self._always is False:
-            return
+        """Running, since it began; an errand for the agent, to be done once."""
+        if self.mine is None and self.always is not False:
+            self.mine = self._tell_start(client)
+            self.keep()
+
+    def ended(self, exit_code: int) -> None:
+        """The command has ended, now."""
+        self.exit_code, self.ended_at = exit_code, now()
+        self.keep()
+
+    def end(self, client: Client) -> None:
+        """Succeeded or failed; an errand for the agent, after the log was sealed."""
+        try:
+            if self.mine and self.exit_code is not None:
+                self._tell_end(client, self.exit_code)
+        except Refused:
+            self._forget()  # it will be refused again
+            raise
+        self._forget()
+
+    def _tell_start(self, client: Client) -> bool:
+        """Whether the status of this job is to be kept from here."""
         known = client.job(self.job)
         if known is None:
-            self._mine = True
-            fields: dict[str, Any] = {"status": "running", "name": self.name, "created_at": self._started_at}
+            fields: dict[str, Any] = {"status": "running", "name": self.name, "created_at": self.started_at}
             client.put_job(self.job, {**fields, "labels": {"made_by": MADE_BY}})
-            return
-        self._mine = bool(self._always) or (known.get("labels") or {}).get("made_by") == MADE_BY
-        if not self._mine:
-            return
+            return True
+        if not self.always and (known.get("labels") or {}).get("made_by") != MADE_BY:
+            return False
         if known.get("status") == "failed" and not self._ran_before(client):
-            return  # another task has failed: that stays, whenever this one began
+            return True  # another task has failed: that stays, whenever this one began
         if known.get("status") != "running" or known.get("ended_at"):
             client.put_job(self.job, {"status": "running", "ended_at": None})
+        return True
 
-    def end(self, client: Client, exit_code: int, ended_at: str) -> None:
-        """Succeeded or failed; an errand for the agent, after the log was sealed."""
-        if not self._mine:
-            return
+    def _tell_end(self, client: Client, exit_code: int) -> None:
         if exit_code != 0:
-            client.put_job(self.job, {"status": "failed", "ended_at": ended_at})
+            client.put_job(self.job, {"status": "failed", "ended_at": self.ended_at})
             return
         known = client.job(self.job)
         if known is None or known.get("status") in ("failed", "stopped"):
@@ -64,7 +132,15 @@ class JobStatus:
             if stream.get("kind") == "ordinary" and stream.get("task") != self.task and not stream.get("sealed")
         ]
         if not others:
-            client.put_job(self.job, {"status": "succeeded", "ended_at": ended_at})
+            client.put_job(self.job, {"status": "succeeded", "ended_at": self.ended_at})
+
+    def _forget(self) -> None:
+        """Nothing is left to be told; the folder goes when its spool has."""
+        try:
+            (self.folder / RECORD).unlink(missing_ok=True)
+            self.folder.rmdir()
+        except OSError:
+            pass
 
     def _ran_before(self, client: Client) -> bool:
         return any(
@@ -72,5 +148,6 @@ class JobStatus:
         )
 
 
-def _now() -> str:
+def now() -> str:
+    """RFC 3339, milliseconds."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
@@ -120,8 +119,10 @@ def run(settings: Settings, options: RunOptions, say: Say) -> int:
         agent.close()
         say(f"no place for the spool ({exc.strerror}): the output goes to the terminal only")
         return _bare(options.command, say)
+    agent.spool = spool
     name = options.name or os.path.basename(options.command[0])
-    status = JobStatus(options.job, options.task, always=options.set_status, name=name)
+    status = JobStatus(spool.folder, options.job, options.task, name, options.set_status)
+    status.keep()
     agent.errands.append(status.start)
     return _Run(options, spool, agent, status, say).run()
 
@@ -138,8 +139,6 @@ class _Run:
         self._ended = threading.Event()  # nothing more is written to the spool
         self._stop = threading.Event()  # stop sending
         self._sender_error: Optional[BaseException] = None
-        self._code = 0
-        self._ended_at = ""
 
     def run(self) -> int:
         options = self.options
@@ -197,8 +196,7 @@ class _Run:
             ended = f"{options.task} ended after {time.monotonic() - started:.1f} s"
             self.spool.write_line(f"logsvc-collector: {ended} with exit code {code}{exit_words(code)}")
         self.spool.close()
-        self._ended_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        self._code = code
+        self.status.ended(code)
         self._ended.set()
         self.agent.wake.set()
         self._drain(sender, watched)
@@ -252,7 +250,7 @@ class _Run:
         agent.tailer.scan(time.monotonic())
         self._log.final_asked = True
         agent.loop(self._stop, idle=agent.is_done)
-        agent.errands.append(lambda client: self.status.end(client, self._code, self._ended_at))
+        agent.errands.append(self.status.end)
 
     def _drain(self, sender: threading.Thread, watched: set[signal.Signals]) -> None:
         """Wait a bounded time for the service to take the rest; a signal ends the wait."""

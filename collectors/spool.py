@@ -39,7 +39,7 @@ class Spool:
     Attributes:
         folder: its place; only this spool is in it.
         chain: the bytes, also for whoever sends them.
-        lost_bytes: lost for good until now.
+        gaps, lost_bytes: places where bytes are lost for good until now, and how many.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Spool:
         chain_folder.mkdir(mode=0o700)
         segment_bytes = min(max(bound_bytes // SEGMENTS, LEAST_SEGMENT_BYTES), MOST_SEGMENT_BYTES)
         self.chain = Chain(chain_folder, segment_bytes)
-        self.lost_bytes = 0
+        self.gaps = self.lost_bytes = 0
         self._bound_bytes = bound_bytes
         self._full = f"the spool was full ({words.size(bound_bytes)})"
         self._policy = policy
@@ -163,6 +163,7 @@ class Spool:
         except OSError:
             return False
         self._say(f"{self._full}: the oldest lines are being lost")
+        self.gaps += not any(victim.lost_bytes for victim in victims)  # else one of them grows
         self.lost_bytes += sum(0 if victim.lost_bytes else victim.size for victim in victims)
         return True
 
@@ -180,6 +181,7 @@ class Spool:
 
     def _lose(self, count: int, why: str) -> None:
         self._say(f"spool {self.folder}: {why}: output is being lost")
+        self.gaps += self._unsaid_bytes == 0
         self.lost_bytes += count
         self._unsaid_bytes += count
         self._why = why

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
+from collectors.jobstatus import RECORD
 from collectors.settings import Identity
 from collectors.spool import SPOOL_SUFFIX
 from collectors.tailer.places import ASCEND_FILE, FIRST_TASK, ORDINARY, PROC, other_place, pid_in, place_of, task_beside
@@ -70,6 +71,7 @@ class Discovery:
         unplaced: file -> why it is not shipped, as of the last scan.
         ranks: ranks that a path does not say and something else does, as of the last scan.
         spools: folders in which a command left its spool, and their streams, as of the last scan.
+        runs: folders in which a command left word of itself, as of the last scan.
     """
 
     roots: list[Path]
@@ -80,6 +82,7 @@ class Discovery:
     unplaced: dict[str, str] = field(default_factory=dict)
     ranks: dict[StreamName, int] = field(default_factory=dict)
     spools: list[tuple[str, StreamName]] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
     _places: dict[str, Union[StreamName, str]] = field(default_factory=dict)  # by name; or why there is none
     _used: set[str] = field(default_factory=set)  # names asked for in the scan under way
     _skipped: dict[str, str] = field(default_factory=dict)  # of the scan under way
@@ -102,6 +105,7 @@ class Discovery:
         """All log files there are now, each device and inode once, by place and age."""
         self._skipped = {}
         self.spools.clear()
+        self.runs.clear()
         self._used = set()
         claimed: set[tuple[int, int]] = set()
         found: list[Found] = []
@@ -186,6 +190,8 @@ class Discovery:
                 self._take_spool(root, folder)
                 continue
             for entry in entries:
+                if entry.name == RECORD:
+                    self.runs.append(folder)
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     continue
                 try:

@@ -183,7 +183,7 @@ class Tailer:
         self.active: dict[int, tuple[Family, Member]] = {}
         self.expired: set[str] = set()  # jobs
         self.scan_wanted = True
-        self._spools: set[str] = set()  # folders adopted, or refused
+        self.left: dict[str, Optional[Member]] = {}  # spools of commands that have ended; None: cannot be read
         self._by_inode: dict[tuple[int, int], tuple[Family, Member]] = {}
         self._opened = 0  # since the last count, an upper bound of the descriptors held
         self._hints = {(entry["device"], entry["inode"]): entry for entry in remembered}
@@ -208,7 +208,7 @@ class Tailer:
             if not member.seen:
                 self._look_without_name(family, member, now)
         for folder, place in self.discovery.spools:
-            if folder not in self._spools and place.job not in self.expired:
+            if folder not in self.left and place.job not in self.expired:
                 self._adopt_left(folder, place, now)
         for place, files in newcomers.items():
             family = self._family(place)
@@ -379,11 +379,11 @@ class Tailer:
             file = left_behind(Path(folder))
         except OSError as exc:
             self.discovery.unplaced[folder] = exc.strerror or str(exc)
-            self._spools.add(folder)
+            self.left[folder] = None
             return
         if file is not None:
-            self._spools.add(folder)
-            self.adopt(place, file, now).final_asked = True
+            member = self.left[folder] = self.adopt(place, file, now)
+            member.final_asked = True
 
     def _welcome(self, family: Family, files: list[Found], now: float) -> None:
         """New files of one path, oldest first; of two that are written now, the one known before."""
