@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -12,16 +11,14 @@ from pathlib import Path
 from typing import Optional, Union
 
 from collectors.client import Client, Refused, Say, Unavailable
-from collectors.jobstatus import JobStatus
 from collectors.metrics import MetricsServer
 from collectors.progress import Progress
 from collectors.settings import Settings
 from collectors.shipper import Shipper
-from collectors.spool import Spool
 from collectors.state import State
 from collectors.status import Report, StatusSocket, report_of
 from collectors.tailer.discovery import Discovery
-from collectors.tailer.rotation import Member, Tailer
+from collectors.tailer.rotation import Tailer
 
 BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
 BACKOFF_CEILING_SECONDS = 30.0
@@ -60,7 +57,6 @@ class Agent:
         self.errors = Counter(dict.fromkeys(ERROR_KINDS, 0))
         self.last_error: Optional[tuple[float, str]] = None  # monotonic seconds, and what it was
         self.progress: Optional[Progress] = None
-        self.spool: Optional[Spool] = None  # of the command that runs, for `status`
         self.started_at = self.stepped_at = time.monotonic()
         self.wake = threading.Event()
         self._say = say
@@ -70,8 +66,6 @@ class Agent:
         self._retry_at = 0.0
         self._next_scan = 0.0
         self._next_checkpoint = 0.0
-        self._runs_met: set[str] = set()
-        self._left_runs: list[tuple[JobStatus, list[Optional[Member]]]] = []
         self._doors: list[Union[StatusSocket, MetricsServer]] = []
 
     def now(self) -> float:
@@ -112,18 +106,17 @@ class Agent:
         now = self.stepped_at = time.monotonic()
         if now >= self._next_scan or self.tailer.scan_wanted:
             self.tailer.scan(now)
-            self._meet_left_runs()
             self._say_unplaced()
             cost = time.monotonic() - now
             self._next_scan = now + max(self.settings.rest_seconds, 20 * cost)  # a twentieth of a core at most
         else:
             self.tailer.poll(now)
+        if self.state and (now >= self._next_checkpoint or self.tailer.checkpoint_wanted):
+            self._next_checkpoint = now + CHECKPOINT_SECONDS
+            self.state.save(self.tailer.remembered())
         more = False
         if now >= self._retry_at:
             more = self._send(now)
-        if self.state and now >= self._next_checkpoint:
-            self._next_checkpoint = now + CHECKPOINT_SECONDS
-            self.state.save(self.tailer.remembered())
         if more:
             return 0.0
         due = self.settings.busy_seconds if self.tailer.active else self._next_scan - time.monotonic()
@@ -152,13 +145,7 @@ class Agent:
         if self.errands or self.tailer.scan_wanted or self._failures:
             return False
         return not any(
-            not family.dropped
-            and (
-                not family.asked
-                or member.pending > 0
-                or (member.final_asked and not member.sealed)
-                or family.has_untold_rank(member)
-            )
+            not family.dropped and (not family.asked or member.is_open_ended or family.has_untold_rank(member))
             for family, member in self.tailer.active.values()
             if now >= member.blocked_until
         )
@@ -183,7 +170,6 @@ class Agent:
                     self.trouble("refused", f"{self.client.server}: {exc}")
                 self.errands.popleft()
             more = self.shipper.round(now)
-            more = self._end_left_runs() or more
         except Unavailable as exc:
             self._failures += 1
             ceiling = min(BACKOFF_CEILING_SECONDS, BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10))
@@ -208,27 +194,6 @@ class Agent:
     def _count(self, kind: str, text: str) -> None:
         self.errors[kind] += 1
         self.last_error = (time.monotonic(), text)
-
-    def _meet_left_runs(self) -> None:
-        """Commands that have ended, and whose status was not told when they did."""
-        in_use = {os.path.dirname(spool) for spool, _ in self.discovery.spools if spool not in self.tailer.left}
-        for folder in self.discovery.runs:
-            if folder in self._runs_met or folder in in_use:
-                continue
-            self._runs_met.add(folder)
-            status = JobStatus.left_in(Path(folder))
-            if status is not None:
-                spools = [member for spool, member in self.tailer.left.items() if os.path.dirname(spool) == folder]
-                self._left_runs.append((status, spools))
-                self.errands.append(status.start)
-
-    def _end_left_runs(self) -> bool:
-        """Tell how they ended once their logs are complete; True where there is one to tell."""
-        complete = [run for run in self._left_runs if all(spool is not None and spool.sealed for spool in run[1])]
-        for run in complete:
-            self._left_runs.remove(run)
-            self.errands.append(run[0].end)
-        return bool(complete)
 
     def _say_unplaced(self) -> None:
         for name, reason in self.discovery.unplaced.items():

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Optional
 
 from collectors.client import Client, Frame, Refused, Unavailable
+from collectors.tailer.family import Family, Member
 from collectors.tailer.reader import Replaced
-from collectors.tailer.rotation import Family, Member, Tailer
+from collectors.tailer.rotation import Tailer
 
 BATCH_BYTES = 2 << 20
 BATCH_FRAMES = 2000
@@ -173,9 +174,9 @@ class Shipper:
             return None
         if len(data) <= member.recheck:
             if member.file.open():
-                member.size = min(member.size, member.file.size())
+                self.tailer.ended_early(family, member, now)
             elif not member.seen:
-                member.lose(now)
+                self.tailer.gone(family, member, now)
             else:
                 self.trouble("unreadable", f"{member.file.name}: cannot be read (permission?); trying again")
                 member.blocked_until = now + UNREADABLE_SECONDS

@@ -18,7 +18,7 @@ CHECKPOINT = "checkpoint.json"
 LOCK = "lock"
 _FIELDS = {
     **dict.fromkeys(("job", "task", "path", "name", "line"), str),
-    **dict.fromkeys(("generation", "device", "inode", "sent", "size", "behind"), int),
+    **dict.fromkeys(("generation", "device", "inode", "sent", "size", "ended_a_line", "behind"), int),
 }
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
-from collectors.jobstatus import RECORD
 from collectors.settings import Identity
 from collectors.spool import SPOOL_SUFFIX
+from collectors.tailer.packed import PACKED
 from collectors.tailer.places import ASCEND_FILE, FIRST_TASK, ORDINARY, PROC, other_place, pid_in, place_of, task_beside
 from collectors.tailer.ranks import LaunchLog, Process, RankMap, RankTable
 from logsvc.errors import BadInput
@@ -71,7 +71,6 @@ class Discovery:
         unplaced: file -> why it is not shipped, as of the last scan.
         ranks: ranks that a path does not say and something else does, as of the last scan.
         spools: folders in which a command left its spool, and their streams, as of the last scan.
-        runs: folders in which a command left word of itself, as of the last scan.
     """
 
     roots: list[Path]
@@ -82,7 +81,6 @@ class Discovery:
     unplaced: dict[str, str] = field(default_factory=dict)
     ranks: dict[StreamName, int] = field(default_factory=dict)
     spools: list[tuple[str, StreamName]] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)
     _places: dict[str, Union[StreamName, str]] = field(default_factory=dict)  # by name; or why there is none
     _used: set[str] = field(default_factory=set)  # names asked for in the scan under way
     _skipped: dict[str, str] = field(default_factory=dict)  # of the scan under way
@@ -105,7 +103,6 @@ class Discovery:
         """All log files there are now, each device and inode once, by place and age."""
         self._skipped = {}
         self.spools.clear()
-        self.runs.clear()
         self._used = set()
         claimed: set[tuple[int, int]] = set()
         found: list[Found] = []
@@ -190,8 +187,6 @@ class Discovery:
                 self._take_spool(root, folder)
                 continue
             for entry in entries:
-                if entry.name == RECORD:
-                    self.runs.append(folder)
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     continue
                 try:
@@ -215,9 +210,9 @@ class Discovery:
         self, root: Path, name: str, status: os.stat_result, claimed: set[tuple[int, int]], found: list[Found]
     ) -> None:
         key = (status.st_dev, status.st_ino)
-        if key in claimed or name.lower().endswith(NOT_LOGS):
-            return
         base, age = self._age(name)
+        if key in claimed or base.lower().endswith(NOT_LOGS):
+            return
         place = self._place(root, base)
         if place is None:
             return
@@ -262,7 +257,7 @@ class Discovery:
         logs, self._launch_logs = self._launch_logs, {}
         for file in found:
             place, key = file.place, (file.device, file.inode)
-            if "/" not in place.path and (place.job, place.task) in tasks and ORDINARY.fullmatch(place.path):
+            if (place.job, place.task) in tasks and ORDINARY.fullmatch(place.path):
                 log = logs.get(key) or LaunchLog(self._rank_map, place.job, place.task)
                 log.read(file.name, file.size_bytes)
                 self._launch_logs[key] = log
@@ -303,8 +298,12 @@ def rotated_from(name: str) -> tuple[str, Age]:
     """
     The base name of a rotated file and its age; the name itself and CURRENT where it is none.
 
-    `.1` is younger than `.2`; a date is older the smaller it is (logrotate's `dateext`).
+    `.1` is younger than `.2`; a date is older the smaller it is (logrotate's `dateext`). `.gz` behind a name
+    is what it was, compressed.
     """
+    if name.endswith(PACKED):
+        base, age = rotated_from(name[: -len(PACKED)])
+        return base, age if age != CURRENT else (1, 0, -1, "")
     numbered = _NUMBERED.fullmatch(name)
     if numbered:
         dated = _DATED.fullmatch(numbered[1])

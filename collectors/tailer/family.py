@@ -9,6 +9,7 @@ byte, so that an empty file never takes one.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -86,9 +87,14 @@ class Member:
         return isinstance(self.file, PackedFile) and not self.file.is_whole and not self.file.torn and not self.sealed
 
     @property
+    def has_content(self) -> bool:
+        """Whether there are bytes to send, or a line about those that are lost."""
+        return self.pending > 0 or self.missing > 0 or self.unpacking
+
+    @property
     def is_open_ended(self) -> bool:
         """Whether something is still to come that can be sent or said."""
-        return self.pending > 0 or self.missing > 0 or self.unpacking or (self.final_asked and not self.sealed)
+        return self.has_content or (self.final_asked and not self.sealed)
 
     def grow(self, size: int, now: float) -> None:
         """There are so many bytes now."""
@@ -134,10 +140,14 @@ class Family:
     dropped: str = ""
 
     def give_number(self, member: Member) -> int:
-        """Its generation: the next one, where it has none."""
+        """Its generation: the next one, where it has none; elders with something to send come first."""
+        for elder in self.members:
+            if elder is not member and elder.number is None and elder.has_content:
+                elder.number = self.last_number = self.last_number + 1
+            if elder is member:
+                break
         if member.number is None:
-            self.last_number += 1
-            member.number = self.last_number
+            member.number = self.last_number = self.last_number + 1
         return member.number
 
     def has_untold_rank(self, member: Member) -> bool:
@@ -161,11 +171,12 @@ class Family:
             one = by_number.get(member.number) if member.number is not None else None
             if one and member.lost and not isinstance(member.file, LostMark):
                 # An answer may have got lost. A sealed one ended with all its bytes, or with the line.
-                member.file.move_to(max(member.file.sent, int(one["next_offset"])))
+                if int(one["next_offset"]) > member.file.sent:
+                    member.file.move_to(int(one["next_offset"]))
                 member.existed = member.file.sent if one.get("sealed") else member.existed
         self.asked = self.matched = True
         for member in self.members:
-            if member.pending > 0 or member.missing > 0 or member.unpacking:
+            if member.has_content:
                 self.give_number(member)
         return strays
 
@@ -186,20 +197,20 @@ class Family:
         fitting = [one for one in self.past.values() if fit(member, one)]
         return max(fitting, key=_number) if fitting else None
 
-    def take(self, member: Member, one: Held) -> None:
-        """This member is that generation: go on where the service ends, or prove that it has all."""
+    def take(self, member: Member, one: Held, *, sure: bool = True) -> None:
+        """This member is that generation: go on where the service ends; send the last bytes once more if in doubt."""
         member.number = _number(one)
         self.past.pop(member.number, None)
         end = int(one["next_offset"])
         size = _size(member)
         first = member.file.first
-        if size is not None and size < end:
-            # It ended with a line about lost bytes, or is another file: its last bytes tell.
+        all_there = size == end
+        if size is not None and (size < end or (all_there and not sure)):
+            # What is held may end with a line about lost bytes; or this is another file that begins alike.
             member.file.move_to(max(first, size - RECHECK_BYTES))
             return
         member.file.move_to(end)
         member.recheck = min(end - first, RECHECK_BYTES)
-        all_there = size is not None and size <= end
         if all_there and isinstance(member.file, PackedFile):
             member.size = member.existed = end
             member.sealed = True
@@ -212,8 +223,12 @@ class Family:
         held = [one for one in held if _number(one) not in marked]
         self.past = {_number(one): one for one in held}
         pairs = matching(free, held, hints)
+        heads = Counter(one.get("head_sha256") for one in held) + Counter(member.file.head for member in free)
         for member, one in pairs:
-            self.take(member, one)
+            hint = hints.get(member.key)
+            hinted = hint is not None and hint["generation"] == _number(one)
+            alone = heads[one.get("head_sha256")] == heads[member.file.head] == 1
+            self.take(member, one, sure=hinted or alone)
         # What a checkpoint told of as lost: found after all, in these files.
         taken = {_number(one) for _, one in pairs}
         self.members = [member for member in self.members if member in free or member.number not in taken]

@@ -48,6 +48,7 @@ class Memory:
                 continue
             file = TailedFile("", entry["device"], entry["inode"])
             file.move_to(entry["sent"])
+            file.ended_a_line = bool(entry["ended_a_line"])
             member = Member(file, number=entry["generation"], seen=False)
             if entry["line"]:
                 member.file = LostMark(file, entry["sent"], entry["line"].encode(), behind=entry["behind"])
@@ -80,6 +81,7 @@ def _entry(family: Family, member: Member) -> Hint:
         "name": file.name,
         "sent": mark.start if mark else file.sent,
         "size": member.existed,
+        "ended_a_line": int(isinstance(file, TailedFile) and file.ends_in_a_line),
         "line": mark.line.decode("utf-8", "replace") if mark else "",
         "behind": mark.behind if mark else 0,
     }

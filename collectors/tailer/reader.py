@@ -118,6 +118,7 @@ class TailedFile:
         self.inode = inode
         self.head = b""  # first <= HEAD_BYTES bytes, as far as they have been seen
         self.sent = 0
+        self.ended_a_line = False  # as remembered of `sent`; what has passed through here knows better
         self._tail: Optional[bytes] = None  # the bytes before `sent`; None: not known
         self._fd: Optional[int] = None
         self._descriptors = descriptors
@@ -131,7 +132,7 @@ class TailedFile:
     @property
     def ends_in_a_line(self) -> bool:
         """Whether what is sent ends with a newline, or nothing is sent; False where nobody knows."""
-        return self.sent == 0 or (self._tail is not None and self._tail.endswith(b"\n"))
+        return self.sent == 0 or (self.ended_a_line if self._tail is None else self._tail.endswith(b"\n"))
 
     def open(self) -> bool:
         """Hold a descriptor; False where this file is not under its name any more, or may not be read."""
@@ -180,6 +181,13 @@ class TailedFile:
             return b""
         return os.pread(self._fd, count, start)
 
+    def was_cut(self) -> bool:
+        """Whether a file that is shorter than it was still begins as it did, by its head and the last bytes sent."""
+        tail = self._tail or b""
+        return (
+            self.head.startswith(self.peek(0, len(self.head))) and self.peek(self.sent - len(tail), len(tail)) == tail
+        )
+
     def read(self, limit: int, *, before: int = 0) -> bytes:
         """
         At most `limit` new bytes, after `before` bytes already sent (to be compared again).
@@ -211,6 +219,7 @@ class TailedFile:
     def move_to(self, offset: int) -> None:
         """Go on from another place: what the service says it holds."""
         self.sent = offset
+        self.ended_a_line = False
         self._tail = None
 
     def complete(self) -> None:

@@ -1,169 +1,34 @@
 """Which generation of its stream each file is, as files are renamed, truncated, copied, replaced.
 
-A family is one stream path; its members are the files that were written under that path, oldest
-first. The service's generations are the truth: members are matched with them by their heads,
-newest first; what matches none becomes the next generation. Numbers are given when a member has
-its first byte, so that an empty file never takes one.
+Nothing but looking is relied upon: names, sizes, inode numbers and bytes, so that file systems
+that tell nobody of changes (NFS, overlay) do as well. Bytes that were seen to exist and can be
+read nowhere any more are named in the stream itself, by a line in their place.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
+from collectors.lines import lost_line
 from collectors.spool import left_behind
+from collectors.tailer import copies, memory
 from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
-from collectors.tailer.reader import Replaced, Tailed, TailedFile
+from collectors.tailer.family import OVER_SECONDS, RECHECK_BYTES, Family, Held, Hint, Member
+from collectors.tailer.packed import PACKED, PackedFile
+from collectors.tailer.reader import Descriptors, LostMark, Replaced, Tailed, TailedFile
 from logsvc.model.stream import StreamName
 
-RECHECK_BYTES = 4096  # sent again after a restart: a head alone may be the same in two generations
-OVER_SECONDS = 2.0  # a superseded file this long without new bytes is complete
 GONE_SECONDS = 60.0  # a file without a name is held open this long after its last byte
-COPY_SECONDS = 10.0  # a rotated file without a place is given this long to turn out to be a copy
+COPY_SECONDS = 10.0  # so long a copy of lost bytes is waited for, and a place for a rotated file
 HOT_SECONDS = 3.0  # a file that grew is looked at often for this long
-MAX_OPEN = 512  # descriptors
+CHECK_BYTES = 16 << 20  # of `.gz` files unpacked in one look, to see whether they are whole
 
-
-@dataclass
-class Member:
-    """
-    One file generation.
-
-    Attributes:
-        number: the generation; None until the service was asked and there is a byte.
-        size: bytes in the file when last looked at.
-        place, age: what its name said in the last scan; they change when it is renamed.
-        seen: it was found under a name in the last scan.
-        superseded: a newer member has taken its path.
-        lost: its bytes cannot be read any more (truncated, or gone).
-        sealed: `final` was acknowledged, or the service says so.
-        final_asked: whoever wrote it says that nothing follows.
-        pinned: a spool: found under no name, and always looked at.
-        recheck: bytes before `sent` to send once more, to be compared.
-        rank_told: the service was told the family's rank for this generation.
-        grew_at, lost_at, blocked_until: monotonic seconds.
-        modified_at: of the file, in seconds since 1970, as the last scan found it.
-    """
-
-    file: Tailed
-    place: Optional[StreamName] = None
-    age: Age = CURRENT
-    number: Optional[int] = None
-    size: int = 0
-    seen: bool = True
-    superseded: bool = False
-    lost: bool = False
-    sealed: bool = False
-    final_asked: bool = False
-    pinned: bool = False
-    recheck: int = 0
-    rank_told: bool = False
-    grew_at: float = 0.0
-    lost_at: float = 0.0
-    blocked_until: float = 0.0
-    modified_at: float = 0.0
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """Device and inode."""
-        return (self.file.device, self.file.inode)
-
-    @property
-    def pending(self) -> int:
-        """Bytes not yet acknowledged."""
-        return 0 if self.lost else max(0, self.size - self.file.sent)
-
-    def wants_seal(self, now: float) -> bool:
-        """Whether it is complete, and nothing says so yet at the service."""
-        over = self.final_asked or (self.superseded and now - self.grew_at >= OVER_SECONDS)
-        return over and not self.sealed and self.pending == 0 and (self.number is not None or self.final_asked)
-
-    def lose(self, now: float) -> None:
-        """Its bytes are gone."""
-        if not self.lost:
-            self.lost, self.lost_at = True, now
-        self.file.close()
-
-
-@dataclass
-class Family:
-    """
-    All generations of one stream path that this collector has met, oldest first.
-
-    Attributes:
-        rank: of the process that writes it, where the path does not say it and something else does.
-    """
-
-    place: StreamName
-    members: list[Member] = field(default_factory=list)
-    asked: bool = False  # the service's generations are known
-    last_number: int = -1  # highest generation known, here or there
-    rank: Optional[int] = None
-    dropped: str = ""  # why it is not shipped, in words: expired, or refused
-
-    def give_number(self, member: Member) -> int:
-        """Its generation: the next one, where it has none."""
-        if member.number is None:
-            self.last_number += 1
-            member.number = self.last_number
-        return member.number
-
-    def has_untold_rank(self, member: Member) -> bool:
-        """Whether the service holds bytes of the member, and was not told the rank that is known now."""
-        held = member.number is not None and member.file.sent > 0
-        return self.rank is not None and not member.rank_told and held
-
-    def resolve(self, generations: list[dict[str, Any]], remembered: dict[tuple[int, int], int]) -> list[Member]:
-        """
-        Match members with what the service holds.
-
-        Returns the members that have no place here: rotated away before the oldest that matches.
-        """
-        held = sorted(generations, key=lambda generation: int(generation["generation"]))
-        self.last_number = max([self.last_number] + [int(generation["generation"]) for generation in held])
-        oldest: Optional[int] = None
-        for index in range(len(self.members) - 1, -1, -1):
-            member = self.members[index]
-            if member.number is not None or member.lost:
-                continue
-            fitting = [generation for generation in held if fits(member, generation)]
-            hint = remembered.get(member.key)
-            chosen = next((one for one in fitting if one["generation"] == hint), fitting[-1] if fitting else None)
-            if chosen is None:
-                continue
-            member.number = int(chosen["generation"])
-            member.file.move_to(int(chosen["next_offset"]))
-            member.recheck = min(member.file.sent - member.file.first, RECHECK_BYTES)
-            member.sealed = bool(chosen.get("sealed")) and member.pending == 0 and not member.pinned
-            held = [generation for generation in held if int(generation["generation"]) < member.number]
-            oldest = index
-        self.asked = True
-        strays: list[Member] = []
-        if oldest is not None:
-            strays = [
-                member
-                for member in self.members[:oldest]
-                if member.number is None and not member.lost and not member.pinned
-            ]
-            self.members = [member for member in self.members if member not in strays]
-        for member in self.members:
-            if member.pending > 0:
-                self.give_number(member)
-        return strays
-
-
-def fits(member: Member, generation: dict[str, Any]) -> bool:
-    """Whether a file may be the generation that the service holds: its head, and no fewer bytes."""
-    if member.size < int(generation["next_offset"]):
-        return False
-    head_bytes = int(generation.get("head_bytes", 0))
-    head = member.file.head[:head_bytes]
-    return len(head) == head_bytes and hashlib.sha256(head).hexdigest() == generation.get("head_sha256")
+TRUNCATED = "the file was truncated or replaced before they were sent"
+DELETED = "the file was deleted before they were sent"
+NOT_COPIED = "the file was truncated, and its copy does not have them"
 
 
 class Tailer:
@@ -175,9 +40,11 @@ class Tailer:
         active: members that grew lately, have bytes to send or are to be sealed, by identity;
             the rest costs nothing between two scans.
         scan_wanted: something was seen that only a scan can explain.
+        gaps, lost_bytes: places where bytes are lost for good, and how many; each is named in its stream.
+        checkpoint_wanted: a gap was named; the checkpoint must know before it is sent.
     """
 
-    def __init__(self, discovery: Discovery, remembered: Iterable[dict[str, Any]] = ()) -> None:
+    def __init__(self, discovery: Discovery, remembered: Iterable[Hint] = ()) -> None:
         self.discovery = discovery
         self.families: dict[StreamName, Family] = {}
         self.active: dict[int, tuple[Family, Member]] = {}
@@ -185,25 +52,46 @@ class Tailer:
         self.scan_wanted = True
         self.left: dict[str, Optional[Member]] = {}  # spools of commands that have ended; None: cannot be read
         self._by_inode: dict[tuple[int, int], tuple[Family, Member]] = {}
-        self._opened = 0  # since the last count, an upper bound of the descriptors held
-        self._hints = {(entry["device"], entry["inode"]): entry for entry in remembered}
+        self.gaps = 0
+        self.lost_bytes = 0
+        self.checkpoint_wanted = False
+        self._memory = memory.Memory(remembered)
+        self._descriptors = Descriptors()
+        self._waiting: dict[tuple[int, int], Member] = {}  # rotated files without a place yet
+        self._known_copies: dict[tuple[int, int], tuple[int, float]] = {}  # `.gz` with nothing new
+        self._check_bytes = CHECK_BYTES  # left for this look
+        self._unsettled = False  # the last scan found something that time, not a folder, will change
+        self._began = False
 
     def scan(self, now: float) -> None:
         """Look through the folders: new, renamed, truncated, vanished files."""
-        self.scan_wanted = False
+        self.scan_wanted = self._unsettled = False
+        self._check_bytes = CHECK_BYTES
+        if not self._began:
+            self._began = True
+            self._recall(now)
+        copies_known, self._known_copies = self._known_copies, {}
+        waiting, self._waiting = self._waiting, {}
         for family, member in self._by_inode.values():
             member.seen = member.pinned
             if member.pinned:
-                self._look(family, member, member.file.size(), now)
+                self._look(family, member, member.file.size(), member.modified_at, now)
         newcomers: dict[StreamName, list[Found]] = {}
         for found in self.discovery.scan():
             if found.place.job in self.expired:
                 continue
+            key, version = (found.device, found.inode), (found.size_bytes, found.modified_at)
             known = self._known(found, now)
             if known:
                 self._see(*known, found, now)
+            elif copies_known.get(key) == version:
+                self._known_copies[key] = version
             else:
                 newcomers.setdefault(found.place, []).append(found)
+                if key in waiting:
+                    self._waiting[key] = waiting.pop(key)
+        for member in waiting.values():
+            member.file.close()  # gone, or in its place by now
         for family, member in list(self._by_inode.values()):
             if not member.seen:
                 self._look_without_name(family, member, now)
@@ -222,66 +110,69 @@ class Tailer:
                 ranked.rank = rank
                 for member in ranked.members:
                     self._touch(ranked, member)
-        self._close_idle()
+        self._let_go()
 
     def poll(self, now: float) -> None:
-        """A quick look at active files; a name that means another file now asks for a scan."""
+        """A quick look at active files; a name that means another file now, and a truncation, are explained."""
+        self._check_bytes = CHECK_BYTES
         for identity, (family, member) in list(self.active.items()):
             if family.dropped or not self._stays_active(family, member, now):
                 del self.active[identity]
                 continue
-            if member.lost:
-                continue
-            if member.pinned:
-                self._look(family, member, member.file.size(), now)
-                continue
-            try:
-                status = os.stat(member.file.name) if member.seen else None
-            except OSError:
-                status = None
-                self.scan_wanted = True
-            if status is None:
-                self._look_without_name(family, member, now)
-                continue
-            if (status.st_dev, status.st_ino) != member.key:
-                self.scan_wanted = True
-            else:
-                self._look(family, member, status.st_size, now)
+            if not member.lost:
+                self._glance(family, member, now)
+
+        for member in self._waiting.values():
+            self._unpack(member, now)
+        if self.scan_wanted:
+            self.scan(now)  # before anything is sent: a new generation's number depends on its elders
 
     def adopt(self, place: StreamName, file: Tailed, now: float) -> Member:
         """Follow a spool: a generation of its own, under no name that a scan could find."""
         member = Member(file, place, pinned=True)
-        member.size, member.grew_at = file.size(), now
+        member.grow(file.size(), now)
         self._append(self._family(place), member)
         return member
 
     def replaced(self, family: Family, member: Member, now: float) -> None:
         """This inode has other bytes now: the old ones end, a new member begins."""
-        fresh = Member(TailedFile(member.file.name, *member.key), member.place, member.age)
-        fresh.size, fresh.grew_at = member.file.size(), now
-        member.lose(now)
+        fresh = Member(TailedFile(member.file.name, *member.key, self._descriptors), member.place, member.age)
+        fresh.grow(member.file.size(), now)
+        fresh.modified_at = member.modified_at
         member.superseded = True
-        self._touch(family, member)
+        self._lose(family, member, now, TRUNCATED)
         try:
             fresh.file.learn_head()
         except OSError:
             pass
         self._append(family, fresh)
+        self.scan_wanted = True  # for copies of what was truncated
+
+    def gone(self, family: Family, member: Member, now: float) -> None:
+        """There is no such file any more."""
+        self._lose(family, member, now, DELETED)
+        self.scan_wanted = True
+
+    def ended_early(self, family: Family, member: Member, now: float) -> None:
+        """There is nothing to read where bytes were seen."""
+        if member.pinned or isinstance(member.file, LostMark):
+            member.size = member.existed = member.file.size()
+        else:
+            self.replaced(family, member, now)
 
     def conflict(self, family: Family, member: Member) -> None:
         """The service holds other bytes under this number: the file is a generation of its own."""
-        member.file.move_to(0)
+        if isinstance(member.file, LostMark):
+            member.size = member.existed = member.file.sent  # more is held than we knew: nothing to say
+            return
+        member.file.move_to(member.file.first)
         member.recheck, member.sealed, member.number, member.rank_told = 0, False, None, False
+        member.existed = member.size
         family.give_number(member)
 
-    def resolve(self, family: Family, generations: list[dict[str, Any]], now: float) -> None:
+    def resolve(self, family: Family, generations: list[Held], now: float) -> None:
         """The service's answer for a family; files without a place in it go to `other`."""
-        remembered = {
-            key: int(hint["generation"])
-            for key, hint in self._hints.items()
-            if hint["path"] == family.place.path and hint["job"] == family.place.job
-        }
-        for stray in family.resolve(generations, remembered):
+        for stray in family.resolve(generations, self._memory.hints(family.place)):
             self._move_elsewhere(stray)
         self._settle(family, now)
 
@@ -304,28 +195,27 @@ class Tailer:
             member.pending for family in self.families.values() if not family.dropped for member in family.members
         )
 
-    def remembered(self) -> list[dict[str, Any]]:
+    def remembered(self) -> list[Hint]:
         """What a checkpoint keeps: no more than a hint for the next start."""
-        return [
-            {
-                "job": family.place.job,
-                "task": family.place.task,
-                "path": family.place.path,
-                "generation": member.number,
-                "device": member.file.device,
-                "inode": member.file.inode,
-                "sent": member.file.sent,
-            }
-            for family in self.families.values()
-            for member in family.members
-            if member.number is not None and not member.lost
-        ]
+        self.checkpoint_wanted = False
+        return memory.entries(self.families.values())
 
     def close(self) -> None:
         """Let go of all descriptors; may be called twice."""
         for family in self.families.values():
             for member in family.members:
                 member.file.close()
+        for member in self._waiting.values():
+            member.file.close()
+
+    def _recall(self, now: float) -> None:
+        """What the last collector had seen, and had not sent when it ended."""
+        for place, member in self._memory.missed(self.discovery.roots, now):
+            family = self._family(place)
+            family.members.append(member)
+            if isinstance(member.file, LostMark) and member.file.behind:
+                self._by_inode[member.key] = (family, member)
+            self._touch(family, member)
 
     def _family(self, place: StreamName) -> Family:
         family = self.families.get(place)
@@ -339,39 +229,107 @@ class Tailer:
         if known is None:
             return None
         family, member = known
-        if member.file.is_open or member.file.name == found.name:
-            return known  # a held descriptor holds the inode; under the old name, reading compares
-        head = member.file.head
-        probe = TailedFile(found.name, found.device, found.inode)
-        probe.head = head if found.size_bytes >= len(head) else b""
-        try:
-            probe.learn_head()
-            return known
-        except Replaced:
-            member.lose(now)
-            self._touch(family, member)
+        if isinstance(member.file, LostMark):
+            if found.size_bytes == member.file.behind:
+                return known
             del self._by_inode[member.key]
             return None
-        finally:
-            probe.close()
+        if member.file.is_open or member.file.name == found.name:
+            return known  # a held descriptor holds the inode; under the old name, reading compares
+        probe = self._file(found)
+        head, known_head = probe.learn_head(), member.file.head
+        probe.close()
+        shorter = min(len(head), len(known_head))
+        if head[:shorter] == known_head[:shorter]:
+            return known
+        self._lose(family, member, now, TRUNCATED)
+        del self._by_inode[member.key]
+        return None
+
+    def _file(self, found: Found) -> TailedFile:
+        kind = PackedFile if found.name.endswith(PACKED) else TailedFile
+        return kind(found.name, found.device, found.inode, self._descriptors)
 
     def _see(self, family: Family, member: Member, found: Found, now: float) -> None:
         member.file.name, member.place, member.age, member.seen = found.name, found.place, found.age, True
-        member.modified_at = found.modified_at
+        if isinstance(member.file, TailedFile):
+            member.file.keep(False)
+        if member.lost and found.size_bytes >= member.file.sent:
+            member.lost = ""  # its folder was away, not the file
         if not family.dropped:
-            self._look(family, member, found.size_bytes, now)
+            self._look(family, member, found.size_bytes, found.modified_at, now)
 
-    def _look(self, family: Family, member: Member, size: int, now: float) -> None:
-        if size < member.file.sent or size < len(member.file.head):
+    def _glance(self, family: Family, member: Member, now: float) -> None:
+        """Its size, by its name; another file there, or none, asks for a scan."""
+        file = member.file
+        if member.pinned:
+            self._look(family, member, file.size(), member.modified_at, now)
+            return
+        if not member.seen:
+            self._look_without_name(family, member, now)
+            return
+        try:
+            status = os.stat(file.name)
+        except OSError:
+            self.scan_wanted = True
+            self._look_without_name(family, member, now)
+            return
+        if status.st_ino != file.inode or status.st_dev != file.device:
+            self.scan_wanted = True
+        elif (status.st_size, status.st_mtime) != (member.size, member.modified_at):
+            self._look(family, member, status.st_size, status.st_mtime, now)
+
+    def _look(self, family: Family, member: Member, size: int, modified_at: float, now: float) -> None:
+        """What became of a file that has this size now."""
+        file = member.file
+        if member.lost or isinstance(file, LostMark):
+            return
+        touched, member.modified_at = modified_at != member.modified_at, modified_at
+        if isinstance(file, PackedFile):
+            self._unpack(member, now)
+        elif member.pinned:
+            if size != member.size:
+                member.existed = size
+                member.grow(size, now)
+                self._touch(family, member)
+        elif size < max(file.sent, len(file.head), member.size):
+            if size > file.sent and isinstance(file, TailedFile) and file.was_cut():
+                member.existed -= size - file.sent  # these come again, in the next generation
             self.replaced(family, member, now)
-        elif size != member.size:
-            member.size, member.grew_at, member.sealed = size, now, False
+        elif size > member.size:
+            member.grow(size, now)
             self._touch(family, member)
+        elif touched and not member.pending and self._has_other_bytes(member):
+            self.replaced(family, member, now)
+
+    @staticmethod
+    def _has_other_bytes(member: Member) -> bool:
+        try:
+            member.file.read(0)
+        except Replaced:
+            return True
+        except OSError:
+            pass
+        return False
 
     def _look_without_name(self, family: Family, member: Member, now: float) -> None:
         """A deleted file, or one renamed out of sight, may still be written to."""
         if member.file.is_open and not member.lost and not family.dropped:
-            self._look(family, member, member.file.size(), now)
+            if isinstance(member.file, TailedFile):
+                member.file.keep(True)
+            self._look(family, member, member.file.size(), member.modified_at, now)
+
+    def _unpack(self, member: Member, now: float) -> None:
+        """A `.gz` counts once all of it was unpacked; some of it in each look."""
+        file = member.file
+        if not isinstance(file, PackedFile) or file.is_whole or member.sealed or self._check_bytes <= 0:
+            return
+        self._check_bytes -= file.check(self._check_bytes)
+        if file.is_whole:
+            self.scan_wanted = True
+            member.grow(file.size(), now)
+            if member.size < file.sent:  # less than the service holds: its last bytes tell
+                file.move_to(max(0, member.size - RECHECK_BYTES))
 
     def _adopt_left(self, folder: str, place: StreamName, now: float) -> None:
         """What a command has left behind; one that still runs sends it itself."""
@@ -389,18 +347,12 @@ class Tailer:
         """New files of one path, oldest first; of two that are written now, the one known before."""
 
         def order(found: Found) -> tuple[Age, bool, str]:
-            hint = self._hints.get((found.device, found.inode))
-            return (found.age, hint is None or hint["path"] != found.place.path, found.name)
+            return (found.age, not self._memory.is_of((found.device, found.inode), found.place), found.name)
 
         fresh_base = any(found.age == CURRENT for found in files)
-        known_before = bool(family.members)
+        known_before = any(member.file.name for member in family.members)
         for found in sorted(files, key=order):
-            member = Member(TailedFile(found.name, found.device, found.inode), found.place, found.age)
-            member.size, member.grew_at, member.modified_at = found.size_bytes, now, found.modified_at
-            try:
-                member.file.learn_head()
-            except OSError:
-                pass
+            member = self._newcomer(found, now)
             newest = family.members[-1] if family.members else None
             if newest and newest.pinned:
                 self._move_elsewhere(member)
@@ -410,43 +362,87 @@ class Tailer:
                     self._move_elsewhere(member)
                 else:
                     self._append(family, member)
-            elif (
-                not known_before
-                or fresh_base
-                or newest is None
-                or not newest.seen
-                or (newest.age != CURRENT and found.age > newest.age)
-            ):
-                self._append(family, member)
-            elif not self._is_copy(family, member) and time.time() - found.modified_at > COPY_SECONDS:
-                self._move_elsewhere(member)
-            if not self._holds(member):
+            else:
+                self._welcome_rotated(family, member, fresh_base or not known_before, now)
+            if not self._holds(member) and not member.unpacking:
                 member.file.close()  # looked at again in the next scan
+
+    def _newcomer(self, found: Found, now: float) -> Member:
+        """A file that has no place yet, as it is now."""
+        key = (found.device, found.inode)
+        member = self._waiting.pop(key, None)
+        if member is None or not isinstance(member.file, type(self._file(found))):
+            member = Member(self._file(found), grew_at=now)
+        member.file.name, member.place, member.age = found.name, found.place, found.age
+        changed, member.modified_at = found.modified_at != member.modified_at, found.modified_at
+        if isinstance(member.file, PackedFile):
+            member.grew_at = now if changed else member.grew_at
+            self._unpack(member, now)
+        else:
+            member.size = member.existed = found.size_bytes
+        try:
+            member.file.learn_head()
+        except OSError:
+            pass
+        except Replaced:
+            return self._newcomer(found, now)
+        return member
+
+    def _welcome_rotated(self, family: Family, member: Member, is_first: bool, now: float) -> None:
+        """A file that was written before: a copy of a member, a generation never seen, or nothing of the kind."""
+        newest = family.members[-1] if family.members else None
+        if isinstance(member.file, PackedFile) and member.file.torn:
+            self._wait(member)
+            return
+        if self._is_copy(family, member):
+            return
+        past = family.find_past(member) if family.matched else None
+        if family.matched and not copies.is_whole(member):
+            self._wait(member)
+        elif past is not None:
+            family.take(member, past)
+            self._append(family, member, before_last=bool(family.members))
+        elif is_first or newest is None or not newest.seen or (newest.age != CURRENT and member.age > newest.age):
+            self._append(family, member)
+        elif newest.number is None:
+            self._append(family, member, before_last=True)  # rotated away between two looks
+        elif now - member.grew_at > COPY_SECONDS:
+            self._move_elsewhere(member)
+        else:
+            self._wait(member)
 
     def _is_copy(self, family: Family, member: Member) -> bool:
         """
-        Whether this is a copy of a generation that is truncated in place (copytruncate).
+        Whether this is a copy of a member: of a log that is truncated in place, or its `.gz`.
 
-        Before the truncation a copy holds nothing new and waits; after it, the copy takes the
-        generation over and gives the bytes that were not read in time.
+        As long as the member itself can be read, a copy holds nothing new and waits; then it takes
+        the generation over and gives the bytes that were not read in time.
         """
         for old in reversed(family.members):
-            head, known = member.file.head, old.file.head
-            if not known or head[: len(known)] != known[: len(head)]:
+            if not copies.may_have_copies(old) or not copies.is_alike(member, old):
                 continue
-            if not old.lost and member.size > old.size:
-                continue  # more than there is to copy
-            if not old.lost or member.size < old.file.sent:
+            if not copies.is_whole(member):
+                self._wait(member)
                 return True
-            if len(head) < len(known):
-                continue
-            member.number, member.superseded, member.sealed = old.number, True, False
-            member.file.move_to(old.file.sent)
-            member.recheck = min(old.file.sent, RECHECK_BYTES)
-            family.members.remove(old)
-            self._append(family, member, before_last=True)
+            if copies.is_readable(old):
+                if not copies.ends_alike(member, old):
+                    continue
+                if isinstance(member.file, PackedFile) and not old.pending:
+                    status = os.stat(member.file.name)
+                    self._known_copies[member.key] = (status.st_size, member.modified_at)
+                else:
+                    self._wait(member)
+                return True
+            if copies.take_over(family, old, member):
+                self._remove(old)
+            self._by_inode[member.key] = (family, member)
+            self._touch(family, member)
             return True
         return False
+
+    def _wait(self, member: Member) -> None:
+        self._waiting[member.key] = member
+        self._unsettled = True
 
     def _holds(self, member: Member) -> bool:
         known = self._by_inode.get(member.key)
@@ -456,9 +452,19 @@ class Tailer:
         family.members.insert(len(family.members) - before_last, member)
         self._by_inode[member.key] = (family, member)
         self._touch(family, member)
-        self._opened += 1
-        if self._opened > MAX_OPEN:
-            member.file.close()
+
+    def _remove(self, member: Member) -> None:
+        """It is no member any more."""
+        member.file.close()
+        self.active.pop(id(member), None)
+        if self._holds(member):
+            del self._by_inode[member.key]
+
+    def _lose(self, family: Family, member: Member, now: float, why: str) -> None:
+        member.lose(now, why)
+        if member.missing:
+            family.asked = False  # an answer may have got lost: nothing is called lost that the service holds
+        self._touch(family, member)
 
     def _touch(self, family: Family, member: Member) -> None:
         self.active[id(member)] = (family, member)
@@ -467,13 +473,14 @@ class Tailer:
         recent = now - member.grew_at <= HOT_SECONDS
         waits = (member.superseded or member.final_asked) and not member.sealed and member.number is not None
         waits = waits or family.has_untold_rank(member)
-        return recent or member.pending > 0 or waits or (member.pinned and not member.sealed)
+        return recent or waits or member.is_open_ended or (member.pinned and not member.sealed)
 
     def _move_elsewhere(self, member: Member) -> None:
-        place = self.discovery.elsewhere(member.file.name)
+        name = member.file.name
+        place = self.discovery.elsewhere(name[: -len(PACKED)] if isinstance(member.file, PackedFile) else name)
         if place is not None:
             member.file.move_to(0)
-            member.number, member.recheck, member.superseded = None, 0, False
+            member.number, member.recheck, member.superseded, member.sealed = None, 0, False, False
             self._append(self._family(place), member)
 
     def _settle(self, family: Family, now: float) -> None:
@@ -483,29 +490,69 @@ class Tailer:
             if member is not family.members[-1] and not member.superseded:
                 member.superseded = True
                 self._touch(family, member)
+            self._name_the_gap(family, member, now)
             if member.lost:
                 forget = now - member.lost_at > COPY_SECONDS and (member.sealed or member.number is None)
             elif member.pinned:
                 forget = member.sealed
             else:
-                forget = not member.seen and member.pending == 0 and now - member.grew_at > GONE_SECONDS
+                forget = not member.seen and now - member.grew_at > GONE_SECONDS
                 forget = forget and (member.sealed or member.number is None or not member.superseded)
-            if not forget:
+            if member.pending or member.missing or not forget:
                 kept.append(member)
-                continue
-            member.file.close()
-            self.active.pop(id(member), None)
-            if self._holds(member):
-                del self._by_inode[member.key]
+            else:
+                family.remember(member)
+                self._remove(member)
         family.members = kept
 
-    def _close_idle(self) -> None:
-        """Keep the number of descriptors bounded; files whose name is gone keep theirs."""
-        held = [member for family in self.families.values() for member in family.members if member.file.is_open]
-        self._opened = min(len(held), MAX_OPEN)
-        if len(held) > MAX_OPEN:
-            idle = sorted(
-                (member for member in held if member.seen), key=lambda member: (member.pending > 0, member.grew_at)
-            )
-            for member in idle[: len(held) - MAX_OPEN]:
-                member.file.close()
+    def _name_the_gap(self, family: Family, member: Member, now: float) -> None:
+        """Where bytes are lost for certain, a line in their place says so and ends the generation."""
+        count = member.missing
+        if not count or member.pinned or isinstance(member.file, LostMark):
+            return
+        self._unsettled = True
+        if not family.asked:
+            return
+        if member.lost:
+            certain = now - member.lost_at > COPY_SECONDS and not self._may_come(family, now)
+        else:
+            quiet = member.superseded and now - member.grew_at > OVER_SECONDS
+            certain = quiet and not member.pending and copies.is_whole(member)
+        if not certain:
+            return
+        file = member.file
+        assert isinstance(file, TailedFile)
+        line = (b"" if file.ends_in_a_line else b"\n") + lost_line(count, member.lost or NOT_COPIED)
+        behind = 0
+        if not member.lost and member.seen:
+            behind = os.stat(file.name).st_size
+        member.file = LostMark(file, file.sent, line, behind=behind)
+        file.close()
+        if not behind and self._holds(member):
+            del self._by_inode[member.key]
+        member.lost, member.seen, member.recheck = "", bool(behind), 0
+        member.existed = 0
+        member.grow(member.file.size(), now)
+        self._touch(family, member)
+        self.gaps += 1
+        self.lost_bytes += count
+        self.checkpoint_wanted = True
+
+    def _may_come(self, family: Family, now: float) -> bool:
+        """Whether a `.gz` is still being written that may hold what is lost."""
+        return any(
+            member.place == family.place and not copies.is_whole(member) and now - member.grew_at <= GONE_SECONDS
+            for member in self._waiting.values()
+        )
+
+    def _let_go(self) -> None:
+        """Of files without a name, the ones sent whole long ago, where too many descriptors are held for them."""
+        held = [
+            member
+            for family in self.families.values()
+            for member in family.members
+            if not member.seen and not member.pinned and not member.pending and member.file.is_open
+        ]
+        spare = len(held) - self._descriptors.limit // 2
+        for member in sorted(held, key=lambda member: member.grew_at)[: max(0, spare)]:
+            member.file.close()

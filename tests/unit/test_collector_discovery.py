@@ -324,7 +324,7 @@ def test_what_is_no_log_is_left_out(tmp_path: Path) -> None:
     for name in (
         "model.ckpt",
         "weights.safetensors",
-        "a.log.gz",
+        "data.gz",
         ".hidden",
         ".git/config",
         "__pycache__/x.log",

@@ -1,0 +1,121 @@
+"""A tailer and a shipper before a service in a dictionary, under a clock that is moved by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from collectors.client import Client, Frame, Refused, Unavailable
+from collectors.settings import Identity
+from collectors.shipper import Shipper
+from collectors.tailer.discovery import Discovery
+from collectors.tailer.rotation import Tailer
+
+JOB = "J-1"
+OTHER = f"modelarts-job-{JOB}/other/worker-0"
+
+
+class Service:
+    """Bytes by path and generation; `away` refuses everything, `lose_answers` takes and says nothing."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, int], bytearray] = {}
+        self.sealed: set[tuple[str, int]] = set()
+        self.away = False
+        self.lose_answers = 0
+        self.resent_bytes = 0
+        self.server = "http://service"
+
+    def offsets(self, streams: Sequence[tuple[str, str, str]]) -> list[list[dict[str, Any]]]:
+        self._be_there()
+        return [[self._told(name) for name in sorted(self.held) if name[0] == path] for _, _, path in streams]
+
+    def batch(self, frames: Sequence[Frame]) -> list[object]:
+        self._be_there()
+        answers: list[object] = []
+        for frame in frames:
+            try:
+                answers.append(self._append(frame))
+            except Refused as exc:
+                answers.append(exc)
+        self._be_silent()
+        return answers
+
+    def chunk(self, frame: Frame) -> int:
+        self._be_there()
+        end = self._append(frame)
+        self._be_silent()
+        return end
+
+    def _append(self, frame: Frame) -> int:
+        name = (frame.path, frame.generation)
+        held = self.held.get(name, bytearray())
+        if frame.offset > len(held):
+            raise Refused(409, "offset_gap", "past the end", {"expected": len(held)})
+        overlap = min(len(held) - frame.offset, len(frame.data))
+        if held[frame.offset : frame.offset + overlap] != frame.data[:overlap]:
+            raise Refused(409, "content_conflict", "other bytes are held", {})
+        self.resent_bytes += overlap
+        held += frame.data[overlap:]
+        if frame.data or frame.final:
+            self.held[name] = held
+        if frame.final:
+            self.sealed.add(name)
+        return len(held)
+
+    def _told(self, name: tuple[str, int]) -> dict[str, Any]:
+        data = bytes(self.held[name])
+        return {
+            "generation": name[1],
+            "next_offset": len(data),
+            "head_bytes": min(1024, len(data)),
+            "head_sha256": hashlib.sha256(data[:1024]).hexdigest(),
+            "sealed": name in self.sealed,
+        }
+
+    def _be_there(self) -> None:
+        if self.away:
+            raise Unavailable("away")
+
+    def _be_silent(self) -> None:
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise Unavailable("no answer")
+
+
+class Rig:
+    """One collector on a folder; `step` looks and sends once, `settle` until all that time brings is done."""
+
+    def __init__(self, folder: Path, service: Service, remembered: Iterable[dict[str, Any]] = ()) -> None:
+        self.service = service
+        self.tailer = Tailer(Discovery([folder], Identity(JOB)), remembered)
+        self.shipper = Shipper(cast(Client, service), self.tailer, lambda kind, text: None)
+        self.now = 1000.0
+
+    def step(self, seconds: float = 1.0, *, scan: bool = True) -> None:
+        self.now += seconds
+        if scan or self.tailer.scan_wanted:
+            self.tailer.scan(self.now)
+        else:
+            self.tailer.poll(self.now)
+        try:
+            for _ in range(100):
+                if not self.shipper.round(self.now):
+                    return
+            raise AssertionError("the shipper never comes to rest")
+        except Unavailable:
+            pass
+
+    def settle(self) -> None:
+        for _ in range(30):
+            self.step()
+
+    def stream(self, name: str) -> list[bytes]:
+        """Generations held of a file of the folder, oldest first."""
+        path = f"{OTHER}/{name}"
+        return [bytes(data) for (held, _), data in sorted(self.service.held.items()) if held == path]
+
+    def paths(self) -> set[str]:
+        return {path for path, _ in self.service.held}
