@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,80 @@ def command_of(example: Path) -> list[str]:
     return [*collector["command"], *collector["args"]]
 
 
+TRAIN = "import shutil, sys; print(sys.prefix, shutil.which('tool-of-the-environment') is not None)"
+TRAIN_UNTIL_TERM = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print("training", flush=True)
+signal.sigwait([signal.SIGTERM])
+print("saved")
+raise SystemExit(3)
+"""
+# As conda does: the environment's programs first, for a command that it waits for.
+CONDA = """#!/bin/sh
+[ "$1 $2 $3" = "run --no-capture-output -p" ] || exit 2
+PATH=$4/bin:$PATH
+shift 4
+"$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def env_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `envs/<name>` of a conda installation looks like: a Python with a prefix of its own, and tools."""
+    folder = tmp_path_factory.mktemp("envs") / "training"
+    venv.create(folder, symlinks=True)
+    for program, text in (("tool-of-the-environment", "#!/bin/sh\n"), ("fake-conda", CONDA)):
+        (folder / "bin" / program).write_text(text)
+        (folder / "bin" / program).chmod(0o755)
+    return folder
+
+
+FORMS = {
+    "absolute": ["{env}/bin/python", "train.py"],
+    "path": ["sh", "-c", 'PATH="{env}/bin:$PATH" exec python train.py'],
+    "activate": ["sh", "-c", ". {env}/bin/activate && exec python train.py"],
+    "conda": ["{env}/bin/fake-conda", "run", "--no-capture-output", "-p", "{env}", "python", "train.py"],
+}
+
+
+def start_command(form: str, env_folder: Path) -> list[str]:
+    """What stands behind `run`'s options."""
+    return ["--", *(word.format(env=env_folder) for word in FORMS[form])]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_start_commands_use_the_python_of_their_environment(
+    form: str, pyz: Path, service: ServiceProcess, env_folder: Path, tmp_path: Path
+) -> None:
+    """The collector's own Python is another, and nothing of it is handed down."""
+    (tmp_path / "train.py").write_text(TRAIN)
+    words = ["run", "--job", form, "--no-service-lines", *start_command(form, env_folder)]
+
+    subprocess.run(collector(sys.executable, pyz, service, tmp_path, *words), check=True, cwd=tmp_path, timeout=60)
+
+    said = f"{env_folder} {form != 'absolute'}\n".encode()
+    assert stored(service, form) == {f"modelarts-job-{form}-worker-0.log": said}
+
+
+@pytest.mark.parametrize("form", ["absolute", "path", "activate"])
+def test_start_commands_let_the_training_end_in_order(
+    form: str, pyz: Path, service: ServiceProcess, env_folder: Path, tmp_path: Path
+) -> None:
+    """TERM reaches the training itself: it may still save a checkpoint."""
+    job = f"ends-{form}"
+    (tmp_path / "train.py").write_text(TRAIN_UNTIL_TERM)
+    words = ["run", "--job", job, "--no-service-lines", *start_command(form, env_folder)]
+    command = collector(sys.executable, pyz, service, tmp_path, *words)
+
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"training\n"
+        process.terminate()
+        assert process.wait(60) == 3
+
+    assert stored(service, job) == {f"modelarts-job-{job}-worker-0.log": b"training\nsaved\n"}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user with one right of root's")
 def test_one_right_is_enough_to_read_the_logs_of_others(pyz: Path, service: ServiceProcess, tmp_path: Path) -> None:
     """As in the unit and in the DaemonSet: CAP_DAC_READ_SEARCH and nothing else."""
@@ -208,6 +283,11 @@ def test_it_holds_what_the_collector_imports_and_nothing_else(pyz: Path, source:
     with zipfile.ZipFile(pyz) as archive:
         assert archive.namelist() == sorted({*imported, "__main__.py", f"logsvc-{version()}.dist-info/METADATA"})
         assert [name for name in imported if archive.read(name) != (source / name).read_bytes()] == []
+
+
+def test_a_configmap_can_hold_it(pyz: Path) -> None:
+    """At most 1 MiB, and the bytes go in base64."""
+    assert pyz.stat().st_size < 700_000
 
 
 def test_it_says_its_version(pyz: Path) -> None:
