@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -11,14 +12,16 @@ from pathlib import Path
 from typing import Optional, Union
 
 from collectors.client import Client, Refused, Say, Unavailable
+from collectors.jobstatus import JobStatus
 from collectors.metrics import MetricsServer
 from collectors.progress import Progress
 from collectors.settings import Settings
 from collectors.shipper import Shipper
+from collectors.spool import Spool
 from collectors.state import State
 from collectors.status import Report, StatusSocket, report_of
 from collectors.tailer.discovery import Discovery
-from collectors.tailer.rotation import Tailer
+from collectors.tailer.rotation import Member, Tailer
 
 BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
 BACKOFF_CEILING_SECONDS = 30.0
@@ -57,6 +60,7 @@ class Agent:
         self.errors = Counter(dict.fromkeys(ERROR_KINDS, 0))
         self.last_error: Optional[tuple[float, str]] = None  # monotonic seconds, and what it was
         self.progress: Optional[Progress] = None
+        self.spool: Optional[Spool] = None  # of the command that runs, for `status`
         self.started_at = self.stepped_at = time.monotonic()
         self.wake = threading.Event()
         self._say = say
@@ -66,6 +70,8 @@ class Agent:
         self._retry_at = 0.0
         self._next_scan = 0.0
         self._next_checkpoint = 0.0
+        self._runs_met: set[str] = set()
+        self._left_runs: list[tuple[JobStatus, list[Optional[Member]]]] = []
         self._doors: list[Union[StatusSocket, MetricsServer]] = []
 
     def now(self) -> float:
@@ -106,6 +112,7 @@ class Agent:
         now = self.stepped_at = time.monotonic()
         if now >= self._next_scan or self.tailer.scan_wanted:
             self.tailer.scan(now)
+            self._meet_left_runs()
             self._say_unplaced()
             cost = time.monotonic() - now
             self._next_scan = now + max(self.settings.rest_seconds, 20 * cost)  # a twentieth of a core at most
@@ -170,6 +177,7 @@ class Agent:
                     self.trouble("refused", f"{self.client.server}: {exc}")
                 self.errands.popleft()
             more = self.shipper.round(now)
+            more = self._end_left_runs() or more
         except Unavailable as exc:
             self._failures += 1
             ceiling = min(BACKOFF_CEILING_SECONDS, BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10))
@@ -194,6 +202,27 @@ class Agent:
     def _count(self, kind: str, text: str) -> None:
         self.errors[kind] += 1
         self.last_error = (time.monotonic(), text)
+
+    def _meet_left_runs(self) -> None:
+        """Commands that have ended, and whose status was not told when they did."""
+        in_use = {os.path.dirname(spool) for spool, _ in self.discovery.spools if spool not in self.tailer.left}
+        for folder in self.discovery.runs:
+            if folder in self._runs_met or folder in in_use:
+                continue
+            self._runs_met.add(folder)
+            status = JobStatus.left_in(Path(folder))
+            if status is not None:
+                spools = [member for spool, member in self.tailer.left.items() if os.path.dirname(spool) == folder]
+                self._left_runs.append((status, spools))
+                self.errands.append(status.start)
+
+    def _end_left_runs(self) -> bool:
+        """Tell how they ended once their logs are complete; True where there is one to tell."""
+        complete = [run for run in self._left_runs if all(spool is not None and spool.sealed for spool in run[1])]
+        for run in complete:
+            self._left_runs.remove(run)
+            self.errands.append(run[0].end)
+        return bool(complete)
 
     def _say_unplaced(self) -> None:
         for name, reason in self.discovery.unplaced.items():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
+from collectors.jobstatus import RECORD
 from collectors.settings import Identity
 from collectors.spool import SPOOL_SUFFIX
 from collectors.tailer.packed import PACKED
@@ -71,6 +72,7 @@ class Discovery:
         unplaced: file -> why it is not shipped, as of the last scan.
         ranks: ranks that a path does not say and something else does, as of the last scan.
         spools: folders in which a command left its spool, and their streams, as of the last scan.
+        runs: folders in which a command left word of itself, as of the last scan.
     """
 
     roots: list[Path]
@@ -81,6 +83,7 @@ class Discovery:
     unplaced: dict[str, str] = field(default_factory=dict)
     ranks: dict[StreamName, int] = field(default_factory=dict)
     spools: list[tuple[str, StreamName]] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
     _places: dict[str, Union[StreamName, str]] = field(default_factory=dict)  # by name; or why there is none
     _used: set[str] = field(default_factory=set)  # names asked for in the scan under way
     _skipped: dict[str, str] = field(default_factory=dict)  # of the scan under way
@@ -103,6 +106,7 @@ class Discovery:
         """All log files there are now, each device and inode once, by place and age."""
         self._skipped = {}
         self.spools.clear()
+        self.runs.clear()
         self._used = set()
         claimed: set[tuple[int, int]] = set()
         found: list[Found] = []
@@ -187,6 +191,8 @@ class Discovery:
                 self._take_spool(root, folder)
                 continue
             for entry in entries:
+                if entry.name == RECORD:
+                    self.runs.append(folder)
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     continue
                 try:
@@ -257,7 +263,7 @@ class Discovery:
         logs, self._launch_logs = self._launch_logs, {}
         for file in found:
             place, key = file.place, (file.device, file.inode)
-            if (place.job, place.task) in tasks and ORDINARY.fullmatch(place.path):
+            if "/" not in place.path and (place.job, place.task) in tasks and ORDINARY.fullmatch(place.path):
                 log = logs.get(key) or LaunchLog(self._rank_map, place.job, place.task)
                 log.read(file.name, file.size_bytes)
                 self._launch_logs[key] = log
