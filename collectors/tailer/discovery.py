@@ -95,7 +95,8 @@ class Discovery:
     _spooled_logs: dict[StreamName, LaunchLog] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._table = RankTable(self._rank_map, self.rank_table) if self.rank_table else None
+        job = self.identity.job
+        self._table = RankTable(self.rank_table, job, self.identity.task) if self.rank_table and job else None
 
     @property
     def conflicts(self) -> list[str]:
@@ -243,7 +244,12 @@ class Discovery:
         if name not in self._places:
             try:
                 self._places[name] = place_of(
-                    name, root, self.identity, glog_dir=self.glog_dir, task_of_rank=self._task_of_rank
+                    name,
+                    root,
+                    self.identity,
+                    glog_dir=self.glog_dir,
+                    task_of_rank=self._task_of_rank,
+                    rank_of_device=self._rank_of_device,
                 )
             except BadInput as exc:
                 self._places[name] = exc.message
@@ -267,8 +273,8 @@ class Discovery:
                 log = logs.get(key) or LaunchLog(self._rank_map, place.job, place.task)
                 log.read(file.name, file.size_bytes)
                 self._launch_logs[key] = log
-        if tasks and self._table and self.identity.job:
-            self._table.read(self.identity.job, self.identity.task)
+        if tasks and self._table:
+            self._table.tell(self._rank_map)
         if self._rank_map.version != self._ranked_version or self._processes.keys() != known.keys():
             self._ranked_version = self._rank_map.version
             ranks = {place: self._rank_map.rank(process) for place, process in self._processes.items() if process}
@@ -291,6 +297,9 @@ class Discovery:
         if parts.rank is not None and (self.identity.task or f"/{place.task}/" in file.name):
             self._rank_map.tell(process, parts.rank, f"place of {file.name}")
         return process
+
+    def _rank_of_device(self, job: str, task: str, device: int) -> Optional[int]:
+        return self._table.rank(job, task, device) if self._table else None
 
     def _task_of_rank(self, tree: str, job: str, rank: int) -> str:
         """The task whose worker log lies beside, or names, this rank."""

@@ -4,8 +4,9 @@ Every layout of the contract is known: a tree as in OBS, the folders of a node a
 kubelet's, MindSpore's own. A file that is none of them goes under
 `modelarts-job-<job>/other/<task>/`.
 
-A path is the same at every start: folders and environment decide it, never what else is known of
-the file's process by then. A rank that only other files say fills the stream's field (`ranks.py`).
+A path is the same at every start: folders, environment and the container's rank table decide it,
+never what else is known of the file's process by then. A rank that only other files say fills the
+stream's field (`ranks.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -36,6 +38,17 @@ _POD_LINK = re.compile(r"ma-job-([a-z0-9.-]{1,128})-([a-z]+-[0-9]+)_[a-z0-9-]{1,
 _PROC_MARK_BYTES = 1 << 20  # of a worker log, looked through for the ranks that it started
 
 TaskOfRank = Callable[[str, str, int], str]  # tree, job, rank -> task
+RankOfDevice = Callable[[str, str, int], Optional[int]]  # job, task, logical device -> rank
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What is known beside a file's name."""
+
+    identity: Identity
+    glog_dir: Optional[Path]
+    task_of_rank: TaskOfRank
+    rank_of_device: RankOfDevice
 
 
 def place_of(
@@ -45,29 +58,35 @@ def place_of(
     *,
     glog_dir: Optional[Path] = None,
     task_of_rank: Optional[TaskOfRank] = None,
+    rank_of_device: RankOfDevice = lambda job, task, device: None,
 ) -> StreamName:
     """
     The stream that a file is a generation of.
 
     Names win over `identity`: a file that says its job and task goes there.
 
+    Args:
+        glog_dir: MindSpore's log folder, where known.
+        task_of_rank: for files that name their rank only; otherwise `task_beside`.
+        rank_of_device: for logs of a device that name no rank: what a rank table says.
+
     Raises:
         BadInput: nothing says which job the file is of.
     """
-    task_of_rank = task_of_rank or task_beside
+    around = _Around(identity, glog_dir, task_of_rank or task_beside, rank_of_device)
     name = os.path.abspath(name)
     folder, last = os.path.split(name)
     ordinary = ORDINARY.fullmatch(last)
     if ordinary:
-        return _checked(ordinary[1], ordinary[2], last) or _unknown(name, root, identity, job=ordinary[1])
+        return _checked(ordinary[1], ordinary[2], last) or _unknown(name, root, around, job=ordinary[1])
     proc = PROC.fullmatch(last)
     if proc:
-        around = folder.split("/")[-2:]
-        if around[0] == f"modelarts-job-{proc[1]}" and _TASK_FOLDER.fullmatch(around[-1]):
-            task = around[-1]
+        outer, inner = folder.split("/")[-2:]
+        if outer == f"modelarts-job-{proc[1]}" and _TASK_FOLDER.fullmatch(inner):
+            task = inner
         else:
-            task = identity.task or task_of_rank(folder, proc[1], int(proc[2]))
-        return _checked(proc[1], task, last) or _unknown(name, root, identity, job=proc[1])
+            task = identity.task or around.task_of_rank(folder, proc[1], int(proc[2]))
+        return _checked(proc[1], task, last) or _unknown(name, root, around, job=proc[1])
 
     parts = name.split("/")
     for index in range(len(parts) - 2, 0, -1):
@@ -75,14 +94,14 @@ def place_of(
         if not job_folder:
             continue
         tree, job, rest = "/".join(parts[:index]) or "/", job_folder[1], parts[index + 1 :]
-        found = _in_job_folder(name, tree, job, rest, identity, glog_dir, task_of_rank)
+        found = _in_job_folder(name, tree, job, rest, around)
         if found:
             return found
         inside = index >= len(os.path.abspath(root).split("/")) - 1
         if inside or identity.job is None:
             relative = "/".join(rest)
             return StreamName(job, identity.task or FIRST_TASK, other_place(job, identity.task or FIRST_TASK, relative))
-    return _of_pod(parts) or _unknown(name, root, identity, glog_dir=glog_dir)
+    return _of_pod(parts) or _unknown(name, root, around)
 
 
 def pid_in(path: str) -> Optional[int]:
@@ -118,20 +137,13 @@ def task_beside(tree: str, job: str, rank: int) -> str:
     return naming[0] if len(naming) == 1 else FIRST_TASK
 
 
-def _in_job_folder(
-    name: str,
-    tree: str,
-    job: str,
-    rest: list[str],
-    identity: Identity,
-    glog_dir: Optional[Path],
-    task_of_rank: TaskOfRank,
-) -> Optional[StreamName]:
+def _in_job_folder(name: str, tree: str, job: str, rest: list[str], around: _Around) -> Optional[StreamName]:
     """Layouts below `modelarts-job-<job>/`: as in OBS, or the manual's snippet for MA_LOG_DIR."""
+    identity = around.identity
     if rest[:2] == ["ascend", "process_log"] and len(rest) > 3:
         rank = _RANK_FOLDER.fullmatch(rest[2])
         if rank:
-            task = identity.task or task_of_rank(tree, job, int(rank[1]))
+            task = identity.task or around.task_of_rank(tree, job, int(rank[1]))
         elif _TASK_FOLDER.fullmatch(rest[2]):
             task = rest[2]
         else:
@@ -144,7 +156,7 @@ def _in_job_folder(
     if _TASK_FOLDER.fullmatch(rest[0]) and len(rest) > 1:
         task, inner = rest[0], rest[1:]
         mine = (identity.job, identity.task) == (job, task)
-        return _ascend(job, task, inner, identity.rank if mine else None, name, glog_dir) or StreamName(
+        return _ascend(job, task, inner, identity.rank if mine else None, name, around) or StreamName(
             job, task, other_place(job, task, "/".join(inner))
         )
     return None
@@ -161,10 +173,9 @@ def _of_pod(parts: list[str]) -> Optional[StreamName]:
     return None
 
 
-def _unknown(
-    name: str, root: Path, identity: Identity, *, glog_dir: Optional[Path] = None, job: Optional[str] = None
-) -> StreamName:
+def _unknown(name: str, root: Path, around: _Around, *, job: Optional[str] = None) -> StreamName:
     """A file outside any job's folder: Ascend's or MindSpore's by its form, else `other`."""
+    identity = around.identity
     job = identity.job or job
     if job is None:
         raise BadInput(f"{name}: nothing says which job this file is of; give --job (or set MA_VJ_NAME)")
@@ -173,23 +184,25 @@ def _unknown(
     top = os.path.abspath(root)
     relative = os.path.relpath(name, top) if name != top else os.path.basename(name)
     outer = _rank_in(top.split("/"), identity.rank)
-    found = _ascend(job, task, relative.split("/"), outer, name, glog_dir)
+    found = _ascend(job, task, relative.split("/"), outer, name, around)
     return found or StreamName(job, task, other_place(job, task, relative))
 
 
 def _ascend(
-    job: str, task: str, parts: list[str], rank: Optional[int], name: str, glog_dir: Optional[Path]
+    job: str, task: str, parts: list[str], rank: Optional[int], name: str, around: _Around
 ) -> Optional[StreamName]:
     """plog, device and MindSpore files by the form of their names, wherever their folder lies."""
     rank = _rank_in(parts, rank)
-    owner: object = task if rank is None else rank
+    glog_dir = around.glog_dir
     whole = parts if len(parts) > 2 else [*name.split("/")[: -len(parts)], *parts]  # the root may be `plog` itself
     last = parts[-1]
     if len(whole) > 1 and ASCEND_FILE.fullmatch(last) and _ASCEND_FOLDER.fullmatch(whole[-2]):
         rest = whole[-2:]
         if len(whole) > 2 and whole[-3] in ("run", "debug", "security"):
             rest = whole[-3:]
-        return _checked(job, task, ascend_path(job, owner, "/".join(rest)))
+        if rank is None and whole[-2] != "plog":
+            rank = around.rank_of_device(job, task, int(whole[-2].rpartition("-")[2]))
+        return _checked(job, task, ascend_path(job, task if rank is None else rank, "/".join(rest)))
     if glog_dir is not None and name.startswith(f"{glog_dir}/"):
         below = os.path.relpath(name, glog_dir)
     elif "mindspore" in parts[:-1]:
@@ -198,7 +211,7 @@ def _ascend(
         below = "/".join(parts)
     else:
         return None
-    return _checked(job, task, ascend_path(job, owner, f"mindspore/{below}"))
+    return _checked(job, task, ascend_path(job, task if rank is None else rank, f"mindspore/{below}"))
 
 
 def _rank_in(parts: Iterable[str], otherwise: Optional[int]) -> Optional[int]:

@@ -78,12 +78,9 @@ class RankMap:
 
     def tell_servers(self, job: str, task: Optional[str], servers: list[Server], source: str) -> None:
         """A rank table: of the pods that it names; of `task`, where it has one server only."""
-        for server in servers:
-            pod_task = server.pod.rpartition(f"{job}-")[2] if f"{job}-" in server.pod else None
-            owner = pod_task or (task if len(servers) == 1 else None)
-            if owner is not None:
-                for device, rank in enumerate(server.ranks):
-                    self.tell_device(job, owner, device, rank, source)
+        for owner, ranks in by_task(job, task, servers):
+            for device, rank in enumerate(ranks):
+                self.tell_device(job, owner, device, rank, source)
 
     def uses(self, process: Process, device: int) -> None:
         """A process has a log of this logical device."""
@@ -151,14 +148,31 @@ class LaunchLog:
 
 
 class RankTable:
-    """A rank table in a file, read again when it has changed."""
+    """
+    A rank table in a file, read again when it has changed.
 
-    def __init__(self, ranks: RankMap, file: Path) -> None:
-        self._ranks, self._file = ranks, file
+    Args:
+        job, task: whose container it lies in.
+    """
+
+    def __init__(self, file: Path, job: str, task: Optional[str]) -> None:
+        self._file, self._job, self._task = file, job, task
         self._seen: Optional[tuple[int, int, int]] = None
+        self._servers: list[Server] = []
 
-    def read(self, job: str, task: Optional[str]) -> None:
-        """Tell what it says; nothing while it is not there, or not complete."""
+    def rank(self, job: str, task: str, device: int) -> Optional[int]:
+        """Of a task's logical device; None where the table does not say it, or is not there, or not complete."""
+        self._read()
+        of_task = dict(by_task(job, self._task, self._servers)) if job == self._job else {}
+        ranks = of_task.get(task, ())
+        return ranks[device] if device < len(ranks) else None
+
+    def tell(self, ranks: RankMap) -> None:
+        """All that it says."""
+        self._read()
+        ranks.tell_servers(self._job, self._task, self._servers, f"rank table {self._file}")
+
+    def _read(self) -> None:
         try:
             status = os.stat(self._file)
             seen = (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -168,7 +182,16 @@ class RankTable:
         except (OSError, ValueError, RecursionError):
             return
         self._seen = seen
-        self._ranks.tell_servers(job, task, servers_in(table), f"rank table {self._file}")
+        self._servers = servers_in(table)
+
+
+def by_task(job: str, task: Optional[str], servers: list[Server]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Tasks of a job with their ranks by logical device: of the pods named, or of `task` where there is one server."""
+    for server in servers:
+        named = server.pod.rpartition(f"{job}-")[2] if f"{job}-" in server.pod else ""
+        owner = named or (task if len(servers) == 1 else None)
+        if owner is not None:
+            yield owner, server.ranks
 
 
 def launched(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -243,16 +243,19 @@ def test_a_spooled_log_is_heard_as_it_is_sent(tmp_path: Path) -> None:
 
 def test_a_rank_table_that_comes_later_and_changes(tmp_path: Path) -> None:
     file, known = tmp_path / "table.json", RankMap()
-    watched = RankTable(known, file)
+    watched = RankTable(file, JOB, "worker-1")
     known.uses(of(1), 0)
     for content in (None, "{", json.dumps({**TABLE_1, "status": "initializing"})):
         if content is not None:
             file.write_text(content)
-        watched.read(JOB, "worker-1")
+        watched.tell(known)
         assert known.rank(of(1)) is None
+        assert watched.rank(JOB, "worker-1", 0) is None
     file.write_text(json.dumps(TABLE_1, indent=1))
-    watched.read(JOB, "worker-1")
+    watched.tell(known)
     assert known.rank(of(1)) == 0
+    asked = [(JOB, "worker-1", 0), (JOB, "worker-1", 1), (JOB, "worker-0", 0), ("J-2", "worker-1", 0)]
+    assert [watched.rank(*one) for one in asked] == [0, None, None, None]
 
 
 def test_where_the_rank_table_lies() -> None:
@@ -308,12 +311,25 @@ def test_a_pid_counts_within_its_task(tmp_path: Path) -> None:
 
 
 def test_ranks_by_the_device_from_a_table(tmp_path: Path) -> None:
-    """A process is known by its device's log, its plog by the process. Logical devices, in the table's order."""
+    """A process is known by its device's log, its plog by the process. Logical devices, in the table's order.
+
+    A table that is there first names the folder of the device's log.
+    """
     make(tmp_path, "logs/device-1/device-50_1.log", "logs/plog/plog-50_1.log", "logs/plog/plog-51_1.log")
     discovery = Discovery([tmp_path / "logs"], KNOWN, rank_table=tmp_path / "table.json")
     assert ranks_by_name(discovery) == {}
     make(tmp_path, "table.json", content=json.dumps(table((f"ma-job-{JOB}-worker-1", [8, 9]))))
     assert ranks_by_name(discovery) == {"device-50_1.log": 9, "plog-50_1.log": 9}
+
+    make(tmp_path, "logs/run/device-0/device-51_1.log")
+    paths = [found.place.path.partition("process_log/")[2] for found in discovery.scan()]
+    assert paths == [
+        "rank_8/run/device-0/device-51_1.log",
+        "worker-1/device-1/device-50_1.log",
+        "worker-1/plog/plog-50_1.log",
+        "worker-1/plog/plog-51_1.log",
+    ]
+    assert ranks_by_name(discovery) == {"device-50_1.log": 9, "plog-50_1.log": 9, "plog-51_1.log": 8}
 
 
 def test_the_copy_of_the_table_in_the_worker_log(tmp_path: Path) -> None:
