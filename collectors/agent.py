@@ -21,7 +21,8 @@ from collectors.spool import Spool
 from collectors.state import State
 from collectors.status import Report, StatusSocket, report_of
 from collectors.tailer.discovery import Discovery
-from collectors.tailer.rotation import Member, Tailer
+from collectors.tailer.family import Member
+from collectors.tailer.rotation import Tailer
 
 BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
 BACKOFF_CEILING_SECONDS = 30.0

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from collectors.lines import LOST_MARK, lost_line
+from collectors.tailer.memory import AWAY
 from collectors.tailer.packed import PackedFile
 from collectors.tailer.reader import Descriptors, TailedFile
+from collectors.tailer.rotation import DELETED, NOT_COPIED, TRUNCATED
 from unit.collector_rig import Rig, Service
 
 BANNER = b"banner " * 200  # longer than a head
@@ -249,7 +251,9 @@ def test_rotated_several_times_while_away_with_one_banner_throughout(tmp_path: P
     if checkpoint:
         assert rig.stream("a.log") == parts and len(rig.service.held) == 6
     else:
-        assert set(parts) <= {bytes(data) for data in rig.service.held.values()}  # some of it twice perhaps, but all of it
+        assert set(parts) <= {
+            bytes(data) for data in rig.service.held.values()
+        }  # some of it twice perhaps, but all of it
 
 
 # Gaps
@@ -270,7 +274,7 @@ def test_what_was_truncated_before_it_was_sent_is_named_with_its_size(rig: Rig, 
     assert rig.stream("a.log") == [b"sent\n", b"next\n"] and rig.tailer.gaps == 0  # a copy may still come
     rig.settle()
     assert rig.stream("a.log") == [
-        b"sent\n" + lost_line(12_345, "the file was truncated or replaced before they were sent"),
+        b"sent\n" + lost_line(12_345, TRUNCATED),
         b"next\n",
     ]
     assert (rig.tailer.gaps, rig.tailer.lost_bytes) == (1, 12_345)
@@ -330,7 +334,7 @@ def test_a_copy_without_the_last_bytes_is_followed_by_the_line(tmp_path: Path) -
     rig.step()
     rig.service.away = False
     rig.settle()
-    expected = [b"one\ntwo\n" + lost_line(6, "the file was truncated, and its copy does not have them"), b"4\n"]
+    expected = [b"one\ntwo\n" + lost_line(6, NOT_COPIED), b"4\n"]
     assert rig.stream("a.log") == expected
     for _ in range(3):
         rig = again(rig, tmp_path)
@@ -372,7 +376,7 @@ def test_a_deleted_file_that_is_not_held_is_a_gap(rig: Rig, tmp_path: Path) -> N
     rig.settle()
     rig.service.away = False
     rig.settle()
-    assert rig.stream("a.log") == [b"one\n" + lost_line(4, "the file was deleted before they were sent")]
+    assert rig.stream("a.log") == [b"one\n" + lost_line(4, DELETED)]
 
 
 def test_a_folder_that_was_away_is_no_loss(rig: Rig, tmp_path: Path) -> None:
@@ -407,7 +411,7 @@ def test_what_was_lost_while_the_collector_was_away_is_a_gap(tmp_path: Path, the
     rig.service.away = False
     rig = Rig(tmp_path, rig.service, remembered)
     rig.settle()
-    lost = b"one\n" + lost_line(7, "the file was truncated or deleted while the collector was away")
+    lost = b"one\n" + lost_line(7, AWAY)
     assert rig.stream("a.log") == [lost] + ([then] if then else [])
     rig = again(rig, tmp_path)
     rig.settle()
