@@ -28,6 +28,10 @@ BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
 BACKOFF_CEILING_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
 REPEAT_SECONDS = 60.0  # until the same words are said again
+LOOK_SHARE = 0.02  # of a core, at most, for looks at files at rest: dearer ones are made less often, down to
+LOOK_CEILING_SECONDS = 5.0  # between two of them
+BUSY_SHARE = 0.0125  # of a core, about, while lines come: dearer rounds are made less often, down to
+BUSY_CEILING_SECONDS = 0.5  # between two of them
 GATHER_SECONDS = 0.02  # lines that come together go together
 
 ERROR_KINDS = ("unavailable", "unauthorized", "refused", "expired", "unreadable")
@@ -69,7 +73,7 @@ class Agent:
         self._unplaced_said: set[str] = set()
         self._failures = 0
         self._retry_at = 0.0
-        self._next_scan = 0.0
+        self._next_look = 0.0
         self._next_checkpoint = 0.0
         self._runs_met: set[str] = set()
         self._left_runs: list[tuple[JobStatus, list[Optional[Member]]]] = []
@@ -111,12 +115,14 @@ class Agent:
     def step(self) -> float:
         """Do what is due; returns seconds until something is due again."""
         now = self.stepped_at = time.monotonic()
-        if now >= self._next_scan or self.tailer.scan_wanted:
-            self.tailer.scan(now)
+        used = before = time.thread_time()
+        if now >= self._next_look or self.tailer.scan_wanted:
+            self.tailer.look(now)
             self._meet_left_runs()
             self._say_unplaced()
-            cost = time.monotonic() - now
-            self._next_scan = now + max(self.settings.rest_seconds, 20 * cost)  # a twentieth of a core at most
+            used = time.thread_time()
+            cost = min((used - before) / LOOK_SHARE, LOOK_CEILING_SECONDS)
+            self._next_look = now + max(self.settings.rest_seconds, cost)
         else:
             self.tailer.poll(now)
         if self.state and (now >= self._next_checkpoint or self.tailer.checkpoint_wanted):
@@ -127,8 +133,10 @@ class Agent:
             more = self._send(now)
         if more:
             return 0.0
-        due = self.settings.busy_seconds if self.tailer.active else self._next_scan - time.monotonic()
-        return max(0.0, due)
+        if self.tailer.active:
+            cost = min((time.thread_time() - used) / BUSY_SHARE, BUSY_CEILING_SECONDS)
+            return max(self.settings.busy_seconds, cost)
+        return max(0.0, self._next_look - time.monotonic())
 
     def loop(self, stop: threading.Event, *, idle: Optional[Callable[[], bool]] = None) -> None:
         """Step until `stop` is set (and `wake`), or until `idle` says so after a step."""

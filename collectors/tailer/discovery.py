@@ -16,6 +16,7 @@ from typing import Optional, Union
 from collectors.jobstatus import RECORD
 from collectors.settings import Identity
 from collectors.spool import SPOOL_SUFFIX
+from collectors.tailer.folders import Folders
 from collectors.tailer.packed import PACKED
 from collectors.tailer.places import ASCEND_FILE, FIRST_TASK, ORDINARY, PROC, other_place, pid_in, place_of, task_beside
 from collectors.tailer.ranks import LaunchLog, Process, RankMap, RankTable
@@ -84,6 +85,7 @@ class Discovery:
     ranks: dict[StreamName, int] = field(default_factory=dict)
     spools: list[tuple[str, StreamName]] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
+    folders: Folders = field(default_factory=Folders)  # of the last scan
     _places: dict[str, Union[StreamName, str]] = field(default_factory=dict)  # by name; or why there is none
     _used: set[str] = field(default_factory=set)  # names asked for in the scan under way
     _skipped: dict[str, str] = field(default_factory=dict)  # of the scan under way
@@ -105,9 +107,10 @@ class Discovery:
 
     def scan(self) -> list[Found]:
         """All log files there are now, each device and inode once, by place and age."""
-        self._skipped = {}
+        self.folders.begin()
         self.spools.clear()
         self.runs.clear()
+        self._skipped = {}
         self._used = set()
         claimed: set[tuple[int, int]] = set()
         found: list[Found] = []
@@ -129,6 +132,7 @@ class Discovery:
             try:
                 status = os.stat(link)
             except OSError:
+                self.folders.note(link, None)
                 continue
             if stat.S_ISDIR(status.st_mode):
                 for name, inner in self._files(root, link, links, visited):
@@ -170,6 +174,7 @@ class Discovery:
         try:
             status = os.stat(top)
         except OSError:
+            self.folders.note(top, None)
             return
         if stat.S_ISREG(status.st_mode):
             yield top, status
@@ -181,8 +186,9 @@ class Discovery:
         while folders:
             folder = folders.pop()
             try:
-                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
                 status = os.stat(folder)
+                self.folders.note(folder, status.st_mtime_ns)
+                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError:
                 continue
             if (status.st_dev, status.st_ino) in visited or folder in self.skip:

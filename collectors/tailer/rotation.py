@@ -8,6 +8,7 @@ read nowhere any more are named in the stream itself, by a line in their place.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
@@ -25,6 +26,8 @@ GONE_SECONDS = 60.0  # a file without a name is held open this long after its la
 COPY_SECONDS = 10.0  # so long a copy of lost bytes is waited for, and a place for a rotated file
 HOT_SECONDS = 3.0  # a file that grew is looked at often for this long
 CHECK_BYTES = 16 << 20  # of `.gz` files unpacked in one look, to see whether they are whole
+SCAN_SECONDS = 5.0  # at most between two full scans: a folder's time alone is not trusted for longer
+SCAN_SHARE = 0.01  # of a core, at most, for full scans that nothing asked for
 
 TRUNCATED = "the file was truncated or replaced before they were sent"
 DELETED = "the file was deleted before they were sent"
@@ -61,7 +64,20 @@ class Tailer:
         self._known_copies: dict[tuple[int, int], tuple[int, float]] = {}  # `.gz` with nothing new
         self._check_bytes = CHECK_BYTES  # left for this look
         self._unsettled = False  # the last scan found something that time, not a folder, will change
+        self._scan_at = 0.0  # monotonic seconds: a full scan even if nothing asks for it
         self._began = False
+
+    def look(self, now: float) -> None:
+        """Look at all files: through the folders if one has changed, else only at the names known already."""
+        if not self._is_scan_due(now):
+            for family, member in list(self._by_inode.values()):
+                if not member.lost and not family.dropped:
+                    self._glance(family, member, now)
+            if not self.scan_wanted:
+                return
+        used = time.thread_time()
+        self.scan(now)
+        self._scan_at = now + max(SCAN_SECONDS, (time.thread_time() - used) / SCAN_SHARE)
 
     def scan(self, now: float) -> None:
         """Look through the folders: new, renamed, truncated, vanished files."""
@@ -259,6 +275,9 @@ class Tailer:
         if not family.dropped:
             self._look(family, member, found.size_bytes, found.modified_at, now)
 
+    def _is_scan_due(self, now: float) -> bool:
+        return self.scan_wanted or self._unsettled or now >= self._scan_at or self.discovery.folders.changed()
+
     def _glance(self, family: Family, member: Member, now: float) -> None:
         """Its size, by its name; another file there, or none, asks for a scan."""
         file = member.file
@@ -297,8 +316,14 @@ class Tailer:
                 member.existed -= size - file.sent  # these come again, in the next generation
             self.replaced(family, member, now)
         elif size > member.size:
-            member.grow(size, now)
-            self._touch(family, member)
+            if not file.is_open:  # whose bytes these are is known when they are read
+                member.size, member.grew_at, member.sealed = size, now, False
+                self._touch(family, member)
+            elif isinstance(file, TailedFile) and not file.goes_on():
+                self.replaced(family, member, now)
+            else:
+                member.grow(size, now)
+                self._touch(family, member)
         elif touched and not member.pending and self._has_other_bytes(member):
             self.replaced(family, member, now)
 
