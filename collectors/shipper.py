@@ -1,12 +1,14 @@
 """From tailed files to the service: every byte once, in order, as the service acknowledges.
 
-Many small streams go together in one batch; a stream that is far behind goes in large bodies, one
-a round, so that new lines of the others never wait for more than one of them. Nothing is kept in
-memory between rounds: what is not acknowledged waits in its file.
+A round sends two bodies at most: what is new in streams that are not behind, the least first; then
+one body for those that are far behind or had no room, each in its turn. So a new line never waits
+for more than one body of back-fill, and bodies are as large as the way to the service takes in
+about a second. Nothing is kept in memory between rounds: what is not acknowledged waits in its file.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Optional
@@ -16,11 +18,15 @@ from collectors.tailer.family import Family, Member
 from collectors.tailer.reader import Replaced
 from collectors.tailer.rotation import Tailer
 
-BATCH_BYTES = 2 << 20
+FRESH_BYTES = 64 << 10  # a stream further behind than this is back-fill
+FRESH_BATCH_BYTES = 2 << 20
 BATCH_FRAMES = 2000
-SMALL_BYTES = 256 << 10  # a stream further behind than this is back-fill
-BODY_BYTES = 4 << 20  # of back-fill; a stream's share of a round
+HEAD_BYTES = 256  # of a frame in a batch, about
+BODY_BYTES = 4 << 20  # at most at once
+FIRST_BODY_BYTES = 512 << 10  # until it is known how long that takes
+SLOW_BODY_BYTES = 256 << 10  # no less for being slow
 LEAST_BODY_BYTES = 64 << 10  # a service that refuses this is broken
+BODY_SECONDS = 2.0  # a body that took longer was too large: new lines wait behind it
 ASK_STREAMS = 500
 UNREADABLE_SECONDS = 10.0  # until a file that may not be read is tried again
 
@@ -28,32 +34,39 @@ LATER = frozenset(["store_unavailable", "disk_full", "too_many_requests", "inter
 
 
 Trouble = Callable[[str, str], None]  # a kind of error, and words for a person
+Entry = tuple[Family, Member]
+Sending = tuple[Family, Member, Frame]
 
 
 class Shipper:
     """One sender; `round` is called again and again."""
 
-    def __init__(self, client: Client, tailer: Tailer, trouble: Trouble) -> None:
+    def __init__(
+        self, client: Client, tailer: Tailer, trouble: Trouble, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.client = client
         self.tailer = tailer
         self.trouble = trouble
         self.sent_bytes = 0
-        self._body_bytes = BODY_BYTES
-        self._waiting: deque[int] = deque()  # back-filling members, next first
+        self._clock = clock
+        self._limit_bytes = BODY_BYTES  # what the service takes
+        self._body_bytes = FIRST_BODY_BYTES
+        self._waiting: deque[int] = deque()  # members behind, next first
 
     def round(self, now: float) -> bool:
         """
         Ask, send and take acknowledgements once.
 
         Returns:
-            True if bytes were acknowledged and more of them wait.
+            True if it should be called again at once: more waits than went.
 
         Raises:
             Unavailable: the service cannot take anything now.
         """
         self._ask(now)
-        behind = self._send_small(now)
-        return self._send_large(behind, now)
+        fresh, behind = self._sorted_out(now)
+        left = self._send_fresh(fresh, now)
+        return self._send_in_turn(behind + left, now)
 
     def _ask(self, now: float) -> None:
         """What the service holds of the families that it was not yet asked about."""
@@ -84,38 +97,88 @@ class Shipper:
         for family, generations in zip(families, answers):
             self.tailer.resolve(family, generations, now)
 
-    def _send_small(self, now: float) -> list[tuple[Family, Member]]:
-        """One batch of what is new; returns the members that are far behind."""
-        behind: list[tuple[Family, Member]] = []
-        frames: list[tuple[Family, Member, Frame]] = []
-        size = 0
-        limit = min(BATCH_BYTES, self._body_bytes)
-        for family, member in list(self.tailer.active.values()):
+    def _sorted_out(self, now: float) -> tuple[list[Entry], list[Entry]]:
+        """Members that have something to send: those with little, the least first, and those far behind."""
+        fresh: list[tuple[int, Entry]] = []
+        behind: list[Entry] = []
+        for entry in self.tailer.active.values():
+            family, member = entry
             if family.dropped or not family.asked or now < member.blocked_until:
                 continue
-            if member.pending > min(SMALL_BYTES, limit):
-                behind.append((family, member))
-                continue
-            if size >= limit or len(frames) >= BATCH_FRAMES:
-                continue
-            if member.pending > 0:
-                frame = self._frame(family, member, SMALL_BYTES, now)
-            elif member.wants_seal(now):
-                number = family.give_number(member)
-                frame = Frame(*_name(family), number, member.file.sent, b"", final=True, rank=family.rank)
-            elif family.has_untold_rank(member):
-                number = family.give_number(member)
-                frame = Frame(*_name(family), number, member.file.sent, b"", rank=family.rank)
+            pending = member.pending
+            if pending > FRESH_BYTES:
+                behind.append(entry)
+            elif pending or member.wants_seal(now) or family.has_untold_rank(member):
+                fresh.append((pending, entry))
+        fresh.sort(key=lambda item: item[0])
+        return [entry for _, entry in fresh], behind
+
+    def _send_fresh(self, fresh: list[Entry], now: float) -> list[Entry]:
+        """One batch of what is new; returns the members that had no room in it."""
+        frames: list[Sending] = []
+        size = taken = 0
+        limit = min(FRESH_BATCH_BYTES, self._body_bytes)
+        for family, member in fresh:
+            if (frames and size + member.pending > limit) or len(frames) >= BATCH_FRAMES:
+                break
+            taken += 1
+            if member.pending:
+                frame = self._frame(family, member, FRESH_BYTES, now)
             else:
-                continue
+                number, final = family.give_number(member), member.wants_seal(now)
+                frame = Frame(*_name(family), number, member.file.sent, b"", final=final, rank=family.rank)
             if frame is not None:
                 frames.append((family, member, frame))
-                size += len(frame.data)
-        if frames:
-            self._send_batch(frames, now)
-        return behind
+                size += HEAD_BYTES + len(frame.data)
+        self._send(frames, size, now)
+        return fresh[taken:]
 
-    def _send_batch(self, frames: list[tuple[Family, Member, Frame]], now: float) -> None:
+    def _send_in_turn(self, behind: list[Entry], now: float) -> bool:
+        """One body of those that wait for their turn; each has at most one share of it. True: there were some."""
+        by_identity = {id(member): (family, member) for family, member in behind}
+        self._waiting = deque(identity for identity in self._waiting if identity in by_identity)
+        in_line = set(self._waiting)
+        self._waiting.extend(identity for identity in by_identity if identity not in in_line)
+        frames: list[Sending] = []
+        size = 0
+        for _ in range(min(len(self._waiting), BATCH_FRAMES)):
+            if size >= self._body_bytes:
+                break
+            self._waiting.rotate(-1)
+            family, member = by_identity[self._waiting[-1]]
+            frame = self._frame(family, member, self._body_bytes - size, now)
+            if frame is not None:
+                frames.append((family, member, frame))
+                size += HEAD_BYTES + len(frame.data)
+        self._send(frames, size, now)
+        return bool(behind)
+
+    def _send(self, frames: list[Sending], size: int, now: float) -> None:
+        """Send at once; the time that it took says how much is sent at once from now on."""
+        if not frames:
+            return
+        start = self._clock()
+        try:
+            if len(frames) == 1 and size > FRESH_BYTES:
+                self._send_chunk(*frames[0], now)
+            else:
+                self._send_batch(frames, now)
+        finally:
+            took = self._clock() - start
+            if took > BODY_SECONDS:
+                self._body_bytes = max(min(SLOW_BODY_BYTES, self._limit_bytes), self._body_bytes // 2)
+            elif took < BODY_SECONDS / 4 and size >= self._body_bytes // 2:
+                self._body_bytes = min(self._limit_bytes, self._body_bytes * 2)
+
+    def _send_chunk(self, family: Family, member: Member, frame: Frame, now: float) -> None:
+        result: object
+        try:
+            result = self.client.chunk(frame)
+        except Refused as exc:
+            result = exc
+        self._settle(family, member, frame, result, now)
+
+    def _send_batch(self, frames: list[Sending], now: float) -> None:
         try:
             results = self.client.batch([frame for _, _, frame in frames])
         except Refused as exc:
@@ -132,34 +195,8 @@ class Shipper:
                 self._settle(family, member, frame, result, now)
             except Unavailable as exc:
                 later = exc
-        # Those sent go to the end: where one batch does not hold all, the others are next.
-        for _, member, _ in frames:
-            entry = self.tailer.active.pop(id(member), None)
-            if entry is not None:
-                self.tailer.active[id(member)] = entry
         if later is not None:
             raise later
-
-    def _send_large(self, behind: list[tuple[Family, Member]], now: float) -> bool:
-        """One body of one member that is far behind, each in its turn."""
-        by_identity = {id(member): (family, member) for family, member in behind}
-        self._waiting = deque(identity for identity in self._waiting if identity in by_identity)
-        self._waiting.extend(identity for identity in by_identity if identity not in self._waiting)
-        if not self._waiting:
-            return False
-        identity = self._waiting.popleft()
-        family, member = by_identity[identity]
-        frame = self._frame(family, member, self._body_bytes, now)
-        if frame is None:
-            return True
-        result: object
-        try:
-            result = self.client.chunk(frame)
-        except Refused as exc:
-            result = exc
-        self._waiting.append(identity)
-        self._settle(family, member, frame, result, now)
-        return True
 
     def _frame(self, family: Family, member: Member, limit: int, now: float) -> Optional[Frame]:
         """The next bytes of a file; None where there are none after all."""
@@ -239,9 +276,10 @@ class Shipper:
         """Smaller bodies from now on; raises Unavailable where that is not the cause."""
         if refused.status != 413 and refused.code != "too_large":
             raise Unavailable(f"{self.client.server}: {refused}")
-        if self._body_bytes <= LEAST_BODY_BYTES:
-            raise Unavailable(f"{self.client.server}: {refused}, at {self._body_bytes} bytes")
-        self._body_bytes = max(LEAST_BODY_BYTES, self._body_bytes // 2)
+        if self._limit_bytes <= LEAST_BODY_BYTES:
+            raise Unavailable(f"{self.client.server}: {refused}, at {self._limit_bytes} bytes")
+        self._limit_bytes = max(LEAST_BODY_BYTES, min(self._limit_bytes, self._body_bytes) // 2)
+        self._body_bytes = min(self._body_bytes, self._limit_bytes)
 
     def _drop_job(self, job: str) -> None:
         self.trouble("expired", f"job {job} has expired at {self.client.server}: its files are sent no more")
