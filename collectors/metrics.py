@@ -34,6 +34,11 @@ def exposition(report: Report, now: float) -> str:
     up_to_date = report["bytes_behind"] == 0 and report["problem"] is None
     page.add("up_to_date", "gauge", "1 where nothing waits and the service answers", int(up_to_date))
     page.add("bytes_sent_total", "counter", "Bytes that the service has taken", report["bytes_sent"])
+    page.add("gaps_total", "counter", "Places in logs where bytes are lost for good", report["gaps"])
+    page.add("lost_bytes_total", "counter", "Bytes lost for good", report["lost_bytes"])
+    page.add(
+        "rank_conflicts", "gauge", "Processes that two sources give different ranks", len(report["rank_conflicts"])
+    )
     page.head("errors_total", "counter", "What went wrong, by kind")
     for kind, count in sorted(report["errors"].items()):
         page.value("errors_total", count, f'{{kind="{kind}"}}')

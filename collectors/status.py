@@ -25,6 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from collectors.tailer.family import Member
 from collectors.tailer.rotation import Tailer
 from collectors.words import printable, size, span
 from logsvc.errors import CannotStart
@@ -55,7 +56,6 @@ def report_of(agent: Agent, command: str) -> Report:
         **agent.discovery.unplaced,
         **{member.file.name: family.dropped for family, member in members if family.dropped},
     }
-    newest = max((member.modified_at for member in followed if member.size), default=None)
     asked_at, answered_at, last_error = agent.client.asked_at, agent.client.answered_at, agent.last_error
     asked_seconds = None if asked_at is None else now - asked_at
     step_seconds = now - agent.stepped_at
@@ -78,7 +78,10 @@ def report_of(agent: Agent, command: str) -> Report:
         "bytes_behind": sum(count for count, _ in waiting),
         "furthest_behind": [{"file": name, "bytes": count} for count, name in heapq.nlargest(LISTED, waiting)],
         "bytes_sent": agent.shipper.sent_bytes,
-        "newest_line_seconds_ago": None if newest is None else max(0.0, time.time() - newest),
+        "newest_line_seconds_ago": min((_written_ago(member, now) for member in followed if member.size), default=None),
+        "gaps": agent.tailer.gaps + (agent.spool.gaps if agent.spool else 0),
+        "lost_bytes": agent.tailer.lost_bytes + (agent.spool.lost_bytes if agent.spool else 0),
+        "rank_conflicts": agent.discovery.conflicts,
         "errors": dict(agent.errors),
         "last_error": None if last_error is None else {"seconds_ago": now - last_error[0], "message": last_error[1]},
     }
@@ -126,6 +129,13 @@ def in_words(report: Report) -> str:
         say("skipped", entry["reason"] if entry["file"] in entry["reason"] else f"{entry['file']}: {entry['reason']}")
     if report["files_skipped"] > len(report["skipped"]):
         say("", f"and {report['files_skipped'] - len(report['skipped'])} more")
+    if report["gaps"]:
+        say(
+            "lost",
+            f"{report['lost_bytes']:,} bytes at {report['gaps']} {'place' if report['gaps'] == 1 else 'places'}, marked in the logs",
+        )
+    for conflict in report["rank_conflicts"]:
+        say("conflict", conflict)
     if report["last_error"]:
         say("last error", f"{span(report['last_error']['seconds_ago'])} ago: {report['last_error']['message']}")
     return "\n".join(lines)
@@ -240,6 +250,11 @@ def _nearby(folder: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{fd}"
     finally:
         os.close(fd)
+
+
+def _written_ago(member: Member, now: float) -> float:
+    """Seconds since a line came; a spool has no time of its own, and is seen to grow."""
+    return max(0.0, time.time() - member.modified_at) if member.modified_at else now - member.grew_at
 
 
 def _answers(report: Report) -> str:

@@ -25,6 +25,7 @@ from collectors.client import Refused, Unavailable
 from collectors.metrics import MetricsServer, exposition
 from collectors.progress import Progress
 from collectors.settings import Identity, Settings, metrics_port_from
+from collectors.spool import LEAST_SPOOL_BYTES, Spool
 from collectors.status import FOLDER, STUCK_SECONDS, Report, StatusSocket, ask, in_words, report_of
 from collectors.words import cut, printable, size, span
 from logsvc.errors import BadInput
@@ -52,6 +53,9 @@ REPORT: Report = {
     "furthest_behind": [{"file": "/logs/a.log", "bytes": 1_250_000}],
     "bytes_sent": 12_300_000_000,
     "newest_line_seconds_ago": 0.5,
+    "gaps": 2,
+    "lost_bytes": 12_345,
+    "rank_conflicts": ["process 166 of worker-0 has no rank, its sources differ"],
     "errors": {"unavailable": 3, "refused": 0},
     "last_error": {"seconds_ago": 240.0, "message": "no answer in time"},
 }
@@ -157,6 +161,19 @@ def test_a_report_tells_what_is_followed_waits_and_is_skipped(agent: Agent, tmp_
     assert json.loads(json.dumps(report)) == report
 
 
+def test_what_a_full_spool_loses_is_told(agent: Agent, tmp_path: Path) -> None:
+    agent.spool = Spool(tmp_path / "state", "J-1", "worker-0", bound_bytes=LEAST_SPOOL_BYTES)
+    for _ in range(3):
+        agent.spool.write((b"x" * 99 + b"\n") * 5000)
+    report = report_of(agent, "run")
+    assert report["gaps"] == 1  # however often it grows
+    assert 1_500_000 - LEAST_SPOOL_BYTES <= report["lost_bytes"] < 1_500_000
+    agent.tailer.gaps, agent.tailer.lost_bytes = 2, 50  # of files
+    both = report_of(agent, "run")
+    assert (both["gaps"], both["lost_bytes"]) == (3, report["lost_bytes"] + 50)
+    agent.spool.close()
+
+
 def test_errors_are_counted_by_kind(agent: Agent, tmp_path: Path) -> None:
     (tmp_path / "logs/a.log").write_bytes(b"x")
 
@@ -194,6 +211,8 @@ def test_words_for_a_person() -> None:
         "  behind       1.2 MB",
         "                     1.2 MB  /logs/a.log",
         "  skipped      /logs/fifo: neither a file nor a folder",
+        "  lost         12,345 bytes at 2 places, marked in the logs",
+        "  conflict     process 166 of worker-0 has no rank, its sources differ",
         "  last error   4 min ago: no answer in time",
     ]
 
@@ -206,6 +225,9 @@ def test_what_is_not_known_is_not_printed() -> None:
         "bytes_behind": 0,
         "furthest_behind": [],
         "newest_line_seconds_ago": None,
+        "gaps": 0,
+        "lost_bytes": 0,
+        "rank_conflicts": [],
         "last_error": None,
     }
     assert in_words({**REPORT, **nothing}).splitlines()[1:] == [
@@ -279,6 +301,9 @@ def test_the_page_of_metrics_is_prometheus_text() -> None:
         "logsvc_collector_bytes_behind": 1_250_000,
         "logsvc_collector_up_to_date": 0,
         "logsvc_collector_bytes_sent_total": 12_300_000_000,
+        "logsvc_collector_gaps_total": 2,
+        "logsvc_collector_lost_bytes_total": 12_345,
+        "logsvc_collector_rank_conflicts": 1,
         "logsvc_collector_errors_total/unavailable": 3,
         "logsvc_collector_errors_total/refused": 0,
         "logsvc_collector_start_timestamp_seconds": NOW - 11_520,
