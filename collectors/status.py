@@ -130,10 +130,8 @@ def in_words(report: Report) -> str:
     if report["files_skipped"] > len(report["skipped"]):
         say("", f"and {report['files_skipped'] - len(report['skipped'])} more")
     if report["gaps"]:
-        say(
-            "lost",
-            f"{report['lost_bytes']:,} bytes at {report['gaps']} {'place' if report['gaps'] == 1 else 'places'}, marked in the logs",
-        )
+        places = "1 place" if report["gaps"] == 1 else f"{report['gaps']} places"
+        say("lost", f"{report['lost_bytes']:,} bytes at {places}, marked in the logs")
     for conflict in report["rank_conflicts"]:
         say("conflict", conflict)
     if report["last_error"]:
