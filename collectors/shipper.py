@@ -219,6 +219,7 @@ class Shipper:
                 member.blocked_until = now + UNREADABLE_SECONDS
                 self.tailer.scan_wanted = True
             return None
+        member.existed = max(member.existed, member.size)  # all of it follows what was sent before
         number = family.give_number(member)
         if member.pinned and self.tailer.discovery.hear(family.place, member.file.sent, data[member.recheck :]):
             self.tailer.scan_wanted = True  # files may have a rank by it

@@ -181,6 +181,12 @@ class TailedFile:
             return b""
         return os.pread(self._fd, count, start)
 
+    def goes_on(self) -> bool:
+        """Whether what is in the file follows the bytes sent, by the last of them."""
+        if not self._tail:
+            return self.head.startswith(self.peek(0, len(self.head)))
+        return self.peek(self.sent - len(self._tail), len(self._tail)) == self._tail
+
     def was_cut(self) -> bool:
         """Whether a file that is shorter than it was still begins as it did, by its head and the last bytes sent."""
         tail = self._tail or b""

@@ -519,3 +519,18 @@ def test_a_link_that_is_swapped_is_the_next_generation(rig: Rig, tmp_path: Path)
     (tmp_path / ".new").rename(tmp_path / "a.log")
     rig.settle()
     assert rig.stream("a.log") == [b"one\nlate\n", b"two\n"]
+
+
+def test_what_a_truncated_file_has_grown_to_is_not_called_lost(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"one\n")
+    rig.settle()
+    rig.service.away = True
+    truncate(tmp_path / "a.log", b"longer than before\n")
+    rig.step()
+    truncate(tmp_path / "a.log", b"3\n")
+    rig.settle()
+    rig.service.away = False
+    rig.settle()
+    first, second, third = rig.stream("a.log")
+    assert first == b"one\n" and second.startswith(LOST_MARK.encode()) and b" 19 bytes " in second and third == b"3\n"
+    assert rig.tailer.lost_bytes == 19
