@@ -40,6 +40,7 @@ test_tools() {
     command -v strace >/dev/null 2>&1 || missing="$missing strace"
     command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
     command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
+    command -v logrotate >/dev/null 2>&1 || [ -x /usr/sbin/logrotate ] || missing="$missing logrotate"
     ls /usr/share/fonts/*/noto/NotoSansCJK* >/dev/null 2>&1 || missing="$missing fonts-noto-cjk"
     [ -n "$missing" ] || exit 0
     # shellcheck disable=SC2086 # one word a package
