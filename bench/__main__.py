@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import ingest, limits, live, plan, restart, searches
+from bench import collector, ingest, limits, live, plan, restart, searches
 from bench.report import Report, title
 from bench.service import Service, WrongAnswer
 
-STEPS = ("limits", "store", "http", "windows", "searches", "live", "followers", "fleet", "restart", "jobs")
+COLLECTED = ("collector-cost", "collector-speed", "collector-outage", "collector-streams")
+STEPS = ("limits", "store", "http", "windows", "searches", "live", "followers", "fleet", "restart", "jobs", *COLLECTED)
 ON_SERVICE = {"http", "windows", "searches", "live", "followers", "fleet", "restart"}
 NEED_LOGS = {"http", "windows", "searches", "restart"}
 BROKEN = (WrongAnswer, RuntimeError, OSError, TimeoutError, http.client.HTTPException, subprocess.SubprocessError)
@@ -83,6 +84,15 @@ def _measure(report: Report, corpus: plan.Corpus, scale: plan.Scale, only: set[s
         finally:
             service.stop()
     step("jobs", lambda: ingest.many_jobs(report, folder, corpus, scale.jobs_bytes))
+    if only & set(COLLECTED):
+        service = Service(folder / "collected").start()
+        try:
+            step("collector-cost", lambda: collector.costs(report, service, scale, folder))
+            step("collector-speed", lambda: collector.full_speed(report, service, corpus, folder))
+            step("collector-outage", lambda: collector.outage(report, service, scale, folder))
+            step("collector-streams", lambda: collector.many_streams(report, service, scale, folder))
+        finally:
+            service.stop()
 
 
 def _allow_many_files() -> None:

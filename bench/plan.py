@@ -29,12 +29,15 @@ class Scale:
     fleet_seconds: int
     jobs_bytes: int
     restarts: int
+    collector_seconds: int
+    collector_fleet_seconds: int
+    behind_bytes: int
 
 
 SCALES = {
-    "tiny": Scale(5, 100, 25, 3, 4, 16 * MIB, 1),
-    "small": Scale(9, 300, 75, 6, 10, 64 * MIB, 3),
-    "full": Scale(15, 1000, 300, 15, 20, 512 * MIB, 3),
+    "tiny": Scale(5, 100, 25, 3, 4, 16 * MIB, 1, 5, 8, 64 * MIB),
+    "small": Scale(9, 300, 75, 6, 10, 64 * MIB, 3, 15, 30, 256 * MIB),
+    "full": Scale(15, 1000, 300, 15, 20, 512 * MIB, 3, 60, 300, 1024 * MIB),
 }
 
 
