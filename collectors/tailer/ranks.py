@@ -23,7 +23,7 @@ _LAUNCHED_MARK = b"proc-rank-"
 _IN_RECORDS = b'"server_id"'  # in every rank table
 STEP_BYTES = 4 << 20  # of a worker log, read at a time
 OVERLAP_BYTES = 256 << 10  # read again: a line or a record may have been cut
-HEARD_BYTES = 64 << 10  # kept of a log that cannot be read again
+HEARD_BYTES = 16 << 10  # kept of a log that cannot be read again
 MAX_TABLE_BYTES = 16 << 20
 
 
