@@ -335,3 +335,18 @@ class Chain:
         finally:
             os.close(fd)
         os.rename(spare, self.folder / name)
+
+
+def left_bytes(folder: Path) -> Optional[int]:
+    """Bytes on disk of a chain that nobody holds; None where somebody does, or it cannot be seen."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return sum(os.stat(folder / name).st_size for name in os.listdir(folder) if _SEGMENT.fullmatch(name))
+    except OSError:
+        return None
+    finally:
+        os.close(lock)

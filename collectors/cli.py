@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -29,8 +30,9 @@ from collectors.settings import (
 )
 from collectors.spool import DROP_OLDEST, POLICIES, parse_size
 from collectors.state import State
-from collectors.status import ask, in_words
+from collectors.status import ask, in_words, left_spools
 from collectors.tailer.places import FIRST_TASK
+from collectors.words import printable, size
 from logsvc.errors import LogsvcError
 
 DONE, REFUSED, BROKEN = 0, 1, 2
@@ -140,14 +142,19 @@ def run_command(given: argparse.Namespace) -> int:
 
 
 def status(given: argparse.Namespace) -> int:
-    """What the collectors of a state folder are doing: 0 running and well, 1 not."""
+    """What the collectors of a state folder are doing: 0 running and well and nothing is left behind, 1 not."""
     state_dir = state_folder(given.state_dir, os.environ)
-    reports = ask(state_dir)
+    reports, left = ask(state_dir), left_spools(state_dir)
     if given.json:
-        print(json.dumps({"state_dir": os.fspath(state_dir), "collectors": reports}, indent=2))
+        print(json.dumps({"state_dir": os.fspath(state_dir), "collectors": reports, "left_spools": left}, indent=2))
     else:
-        print("\n".join(map(in_words, reports)) or f"no collector runs on {state_dir}")
-    return DONE if reports and all(report["well"] for report in reports) else REFUSED
+        print("\n".join(map(in_words, reports)) or f"no collector runs on {printable(os.fspath(state_dir))}")
+        for spool in left:
+            print(
+                f"left behind: {size(spool['bytes'])} of a run that has ended; send it with: "
+                f"logsvc-collector watch --once {shlex.quote(spool['folder'])}"
+            )
+    return DONE if reports and not left and all(report["well"] for report in reports) else REFUSED
 
 
 class _TimeUp(Exception):

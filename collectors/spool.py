@@ -21,6 +21,7 @@ from logsvc.errors import BadInput
 from logsvc.model.chunk import HEAD_BYTES
 from logsvc.model.stream import ordinary_path
 
+RUNS = "runs"  # in the state folder: a folder for each run
 SPOOL_SUFFIX = ".spool"  # of a folder that holds a stream's chain, named as the stream
 DROP_OLDEST, BLOCK = "drop-oldest", "block"
 POLICIES = (DROP_OLDEST, BLOCK)
@@ -60,7 +61,7 @@ class Spool:
         """
         name = f"{job[:60]}-{task}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
         try:
-            runs = state_dir / "runs"
+            runs = state_dir / RUNS
             runs.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder = Path(tempfile.mkdtemp(prefix=name + "-", dir=runs))
         except OSError:

@@ -25,6 +25,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from collectors.chain import left_bytes
+from collectors.spool import RUNS, SPOOL_SUFFIX
 from collectors.tailer.family import Member
 from collectors.tailer.rotation import Tailer
 from collectors.words import printable, size, span
@@ -155,6 +157,16 @@ def ask(state_dir: Path) -> list[Report]:
     except OSError as exc:
         raise CannotStart(f"state folder {state_dir}: {exc.strerror}") from exc
     return sorted(reports, key=lambda report: -report.get("running_seconds", 0.0))
+
+
+def left_spools(state_dir: Path) -> list[Report]:
+    """What commands have left to be sent, and nobody sends: the folder to `watch`, and bytes."""
+    spools = sorted((state_dir / RUNS).glob(f"*/*{SPOOL_SUFFIX}"))
+    return [
+        {"folder": os.fspath(spool.parent), "bytes": count}
+        for spool, count in zip(spools, map(left_bytes, spools))
+        if count is not None
+    ]
 
 
 class StatusSocket:

@@ -188,6 +188,18 @@ def test_a_run_and_a_watch_on_one_state_folder(beside_oracle: Collectors, tmp_pa
     assert collectors.wait(lambda report: report["command"] == "watch")["well"]
 
 
+def test_what_a_run_left_behind_is_told_until_it_is_sent(oracle: Oracle, beside_oracle: Collectors) -> None:
+    collectors = beside_oracle
+    oracle.fault = lambda method, path: (503, {}, b"{}")
+    assert collectors.start("run", "--drain", "0", "--", "echo", "x", stdout=subprocess.DEVNULL).wait(30) == 0
+    code, text = collectors.status()
+    told = re.search(r"left behind: \d+ bytes of a run .*: logsvc-collector (watch --once (\S+))\n", text)
+    assert code == 1 and told
+    oracle.fault = None
+    assert collectors.start(*told[1].split()).wait(30) == 0
+    assert "left behind" not in collectors.status()[1]
+
+
 def test_progress_on_a_terminal_fits_it_and_goes_away(oracle: Oracle, beside_oracle: Collectors) -> None:
     collectors = beside_oracle
     (collectors.logs / ("a-name-that-is-long-" * 8 + ".log")).write_bytes(b"x" * 100_000)

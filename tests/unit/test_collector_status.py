@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import socket
 import stat
 import time
@@ -26,7 +27,7 @@ from collectors.metrics import MetricsServer, exposition
 from collectors.progress import Progress
 from collectors.settings import Identity, Settings, metrics_port_from
 from collectors.spool import LEAST_SPOOL_BYTES, Spool
-from collectors.status import FOLDER, STUCK_SECONDS, Report, StatusSocket, ask, in_words, report_of
+from collectors.status import FOLDER, STUCK_SECONDS, Report, StatusSocket, ask, in_words, left_spools, report_of
 from collectors.words import cut, printable, size, span
 from logsvc.errors import BadInput
 from processes import free_port
@@ -259,6 +260,17 @@ def test_a_socket_tells_the_report_from_a_folder_of_any_length(tmp_path: Path) -
         door.close()
     assert ask(state_dir) == []
     assert list((state_dir / FOLDER).iterdir()) == []
+
+
+def test_spools_that_nobody_sends_are_told(tmp_path: Path) -> None:
+    assert left_spools(tmp_path) == []
+    running = Spool(tmp_path, "J-1", "worker-0")
+    running.write(b"x" * 1234)
+    assert left_spools(tmp_path) == []
+    left = tmp_path / "runs" / "left"
+    shutil.copytree(running.folder, left)  # the same, and nobody holds its lock
+    assert left_spools(tmp_path) == [{"folder": str(left), "bytes": 1234}]
+    running.close()
 
 
 def test_sockets_of_the_dead_are_passed_over_and_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
