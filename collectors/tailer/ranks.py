@@ -22,7 +22,8 @@ _LAUNCHED = re.compile(rb"proc-rank-([0-9]{1,9})-device-([0-9]{1,9}) \(pid: ([0-
 _LAUNCHED_MARK = b"proc-rank-"
 _IN_RECORDS = b'"server_id"'  # in every rank table
 STEP_BYTES = 4 << 20  # of a worker log, read at a time
-OVERLAP_BYTES = 256 << 10  # read again: a line or a record may have been cut
+OVERLAP_BYTES = 64 << 10  # read again: a line or a record may have been cut
+RECORD_BYTES = 1 << 20  # of a record's JSON
 HEARD_BYTES = 16 << 10  # kept of a log that cannot be read again
 MAX_TABLE_BYTES = 16 << 20
 
@@ -217,7 +218,7 @@ def records(data: bytes) -> Iterator[object]:
         announces = not data[at + len(BODY_ANNOUNCED) : end].strip(b" \r")
         line = data[data.rfind(b"\n", 0, at) + 1 : at].lower() if announces else b""
         if any(mark in line for mark in MARKS):
-            body = data[end + 1 : end + 1 + OVERLAP_BYTES].decode("utf-8", "replace").lstrip()
+            body = data[end + 1 : end + 1 + RECORD_BYTES].decode("utf-8", "replace").lstrip()
             try:
                 yield decoder.raw_decode(body)[0]
             except (ValueError, RecursionError):

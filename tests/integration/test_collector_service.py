@@ -241,3 +241,48 @@ def test_a_launcher_under_run_says_the_ranks(service: Service, collect: Collect,
     run = ("run", "--watch", str(logs), "--job", JOB, "--task", "worker-1", "--")
     assert collect(*run, sys.executable, "-c", script, str(logs)).wait(60) == 0
     assert [(one["kind"], one["rank"]) for one in service.streams().values()] == [("ordinary", None), ("plog", 5)]
+
+
+def test_a_container_of_the_platform(
+    service: Service, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder, no job, no task is given: all is known from the environment."""
+    home, logs = tmp_path / "home", tmp_path / "log"
+    table = {"server_list": [{"device": [{"rank_id": "8"}, {"rank_id": "9"}]}]}
+    launched = "[ModelArts Service Log]x - INFO - proc-rank-9-device-1 (pid: 75)\n"
+    files = {
+        logs / f"modelarts-job-{JOB}-worker-1.log": launched,
+        logs / f"modelarts-job-{JOB}-proc-rank-9-device-1.txt": "x",
+        logs / f"modelarts-job-{JOB}/worker-1/plog/plog-74_1.log": "x",
+        home / "ascend/log/debug/device-0/device-74_1.log": "x",
+        home / "ascend/log/run/plog/plog-75_1.log": "x",
+        tmp_path / "process/plog/plog-76_1.log": "x",
+        tmp_path / "glog/rank_8/logs/mindspore.log.74": "x",
+        logs / "train/loss.txt": "x",
+        tmp_path / "table.json": json.dumps(table),
+    }
+    for file, content in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    for name, value in {
+        "HOME": home,
+        "MA_VJ_NAME": f"ma-job-{JOB}",
+        "VC_TASK_INDEX": 1,
+        "MA_LOG_DIR": logs,
+        "ASCEND_PROCESS_LOG_PATH": tmp_path / "process",
+        "GLOG_log_dir": tmp_path / "glog",
+        "RANK_TABLE_FILE": tmp_path / "table.json",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    assert collect("watch", "--once").wait(60) == 0
+    ascend = f"modelarts-job-{JOB}/ascend/process_log"
+    assert {path: (one["task"], one["rank"]) for (path, _), one in service.streams().items()} == {
+        f"modelarts-job-{JOB}-worker-1.log": ("worker-1", None),
+        f"modelarts-job-{JOB}-proc-rank-9-device-1.txt": ("worker-1", 9),
+        f"{ascend}/worker-1/plog/plog-74_1.log": ("worker-1", 8),
+        f"{ascend}/rank_8/debug/device-0/device-74_1.log": ("worker-1", 8),
+        f"{ascend}/worker-1/run/plog/plog-75_1.log": ("worker-1", 9),
+        f"{ascend}/worker-1/plog/plog-76_1.log": ("worker-1", None),
+        f"{ascend}/rank_8/mindspore/rank_8/logs/mindspore.log.74": ("worker-1", 8),
+        f"modelarts-job-{JOB}/other/worker-1/train/loss.txt": ("worker-1", None),
+    }

@@ -94,6 +94,16 @@ def test_records_end_where_their_json_does() -> None:
     assert list(records(text.encode())) == [TABLE_1, TABLE_2]
 
 
+def test_the_table_of_a_large_job(tmp_path: Path) -> None:
+    """512 nodes in one record; the process of the last device is found."""
+    servers = [(f"ma-job-{JOB}-worker-{node}", [8 * node + card for card in range(8)]) for node in range(512)]
+    log, known = tmp_path / "w.log", RankMap()
+    log.write_text("user line\n" * 10_000 + f"{MARK}\n{json.dumps(table(*servers), indent=4)}\n")
+    known.uses(of(1, "worker-511"), 7)
+    LaunchLog(known, JOB, "worker-511").read(str(log), log.stat().st_size)
+    assert known.rank(of(1, "worker-511")) == 4095
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [
