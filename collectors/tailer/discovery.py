@@ -74,6 +74,7 @@ class Discovery:
         ranks: ranks that a path does not say and something else does, as of the last scan.
         spools: folders in which a command left its spool, and their streams, as of the last scan.
         runs: folders in which a command left word of itself, as of the last scan.
+        bases: names under which files were written before this start; rotated files are theirs.
     """
 
     roots: list[Path]
@@ -85,6 +86,7 @@ class Discovery:
     ranks: dict[StreamName, int] = field(default_factory=dict)
     spools: list[tuple[str, StreamName]] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
+    bases: frozenset[str] = frozenset()
     folders: Folders = field(default_factory=Folders)  # of the last scan
     _places: dict[str, Union[StreamName, str]] = field(default_factory=dict)  # by name; or why there is none
     _used: set[str] = field(default_factory=set)  # names asked for in the scan under way
@@ -240,7 +242,8 @@ class Discovery:
             return name, CURRENT
         whole = os.path.join(folder, base)
         # `.9763` may be a rotation or a process id: only a file of the bare name decides.
-        if whole in self._places or os.path.exists(whole) or ORDINARY.fullmatch(base) or PROC.fullmatch(base):
+        known = whole in self._places or whole in self.bases
+        if known or os.path.exists(whole) or ORDINARY.fullmatch(base) or PROC.fullmatch(base):
             return whole, age
         return name, CURRENT
 

@@ -24,6 +24,9 @@ class Memory:
     def __init__(self, entries: Iterable[Hint]) -> None:
         self._entries = list(entries)
         self._by_key = {(entry["device"], entry["inode"]): entry for entry in self._entries if not entry["line"]}
+        self._by_place: dict[StreamName, list[Hint]] = {}
+        for entry in self._entries:
+            self._by_place.setdefault(_place(entry), []).append(entry)
 
     def is_of(self, key: tuple[int, int], place: StreamName) -> bool:
         """Whether this device and inode was a generation of this stream."""
@@ -33,6 +36,16 @@ class Memory:
     def hints(self, place: StreamName) -> dict[tuple[int, int], Hint]:
         """By device and inode, what is remembered of a stream's files."""
         return {key: entry for key, entry in self._by_key.items() if _place(entry) == place}
+
+    def bases(self) -> frozenset[str]:
+        """The names under which the files were written, also where they were rotated and nothing has that name now."""
+        found = set()
+        for entry in self._entries:
+            folder, last = os.path.split(entry["name"])
+            base = entry["path"].rpartition("/")[2]
+            if last.startswith(base):
+                found.add(os.path.join(folder, base))
+        return frozenset(found)
 
     def missed(self, roots: Iterable[Path], now: float) -> list[tuple[StreamName, Member]]:
         """
@@ -62,10 +75,15 @@ class Memory:
             members.append((_place(entry), member))
         return members
 
-
-def entries(families: Iterable[Family]) -> list[Hint]:
-    """What a checkpoint keeps."""
-    return [_entry(family, member) for family in families for member in family.members if member.number is not None]
+    def next_entries(self, families: Iterable[Family]) -> list[Hint]:
+        """What the next checkpoint keeps: until the service has answered for a stream, what this one says of it."""
+        kept: list[Hint] = []
+        for family in families:
+            if family.matched:
+                kept += (_entry(family, member) for member in family.members if member.number is not None)
+            else:
+                kept += self._by_place.get(family.place, ())
+        return kept
 
 
 def _entry(family: Family, member: Member) -> Hint:

@@ -59,6 +59,7 @@ class Tailer:
         self.lost_bytes = 0
         self.checkpoint_wanted = False
         self._memory = memory.Memory(remembered)
+        discovery.bases = self._memory.bases()
         self._descriptors = Descriptors()
         self._waiting: dict[tuple[int, int], Member] = {}  # rotated files without a place yet
         self._known_copies: dict[tuple[int, int], tuple[int, float]] = {}  # `.gz` with nothing new
@@ -214,7 +215,7 @@ class Tailer:
     def remembered(self) -> list[Hint]:
         """What a checkpoint keeps: no more than a hint for the next start."""
         self.checkpoint_wanted = False
-        return memory.entries(self.families.values())
+        return self._memory.next_entries(self.families.values())
 
     def close(self) -> None:
         """Let go of all descriptors; may be called twice."""

@@ -81,4 +81,5 @@ class Rig:
         deadline = time.monotonic() + seconds
         while sum(stream["size_bytes"] for stream in self.streams()) < journal.size and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert differences(journal.written, self.stored()) == [], self.forks.said()[-2000:]
+        wrong = differences(journal.written, self.stored())
+        assert not wrong, "\n".join([*wrong[:20], self.forks.said()[-2000:]])

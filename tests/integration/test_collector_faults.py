@@ -55,6 +55,25 @@ def test_kill_9_while_files_rotate(rig: Rig) -> None:
     rig.settle(journal)
 
 
+def test_kill_9_while_a_rotated_file_has_no_successor(rig: Rig) -> None:
+    """Some loggers open the new file with their next line: until then there is only `a.log.1`."""
+    journal = rig.journal(51, "a.log", "b.log")
+    journal.write()
+    rig.start()
+    rig.settle(journal)
+    rig.stop()
+    journal.write()
+    journal.rotate("a.log")
+    for fault in (cut_request(0.5, rig.kill), cut_answer(0, rig.kill)):
+        rig.proxy.add(fault)
+        rig.start()
+        rig.proxy.wait()
+    rig.start()
+    rig.settle(journal)
+    journal.write()
+    rig.settle(journal)
+
+
 def test_between_commit_and_answer(rig: Rig) -> None:
     """The service has stored the bytes and has said so, and nobody heard it: a hundred times."""
     journal = rig.journal(43, "a.log", "b.log", "c.log")
