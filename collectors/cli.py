@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shlex
@@ -144,6 +145,8 @@ def run_command(given: argparse.Namespace) -> int:
 def status(given: argparse.Namespace) -> int:
     """What the collectors of a state folder are doing: 0 running and well and nothing is left behind, 1 not."""
     state_dir = state_folder(given.state_dir, os.environ)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may be of any bytes
     reports, left = ask(state_dir), left_spools(state_dir)
     if given.json:
         print(json.dumps({"state_dir": os.fspath(state_dir), "collectors": reports, "left_spools": left}, indent=2))

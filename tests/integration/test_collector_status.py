@@ -54,7 +54,7 @@ class Collectors:
         """Exit status and what is printed."""
         asked = subprocess.run(
             [sys.executable, "-m", "collectors", "status", "--state-dir", str(self.state), *more],
-            env=self._environment,
+            env={**self._environment, "PYTHONIOENCODING": "ascii"},
             stdout=subprocess.PIPE,
             text=True,
             timeout=30,
@@ -110,7 +110,7 @@ def beside_oracle(oracle: Oracle, tmp_path: Path) -> Iterator[Collectors]:
 
 def test_status_before_while_and_after_the_service_is_away(service: ServiceProcess, collectors: Collectors) -> None:
     assert collectors.status() == (1, f"no collector runs on {collectors.state}\n")
-    log = collectors.logs / "a.log"
+    log = collectors.logs / "日志.log"
     log.write_bytes(b"first\n")
     os.mkfifo(collectors.logs / "fifo")
     port = free_port()
@@ -133,14 +133,15 @@ def test_status_before_while_and_after_the_service_is_away(service: ServiceProce
     assert away["furthest_behind"] == [{"file": str(log), "bytes": 7}]
     code, text = collectors.status()
     assert code == 1 and "Connection refused" in text and "behind       7 bytes" in text and "last error" in text
+    assert "7 bytes  " in text and "\\u65e5\\u5fd7.log" in text  # a terminal of ASCII only
     metrics = scraped(port)
     assert metrics["logsvc_collector_bytes_behind"] == 7 and metrics["logsvc_collector_up_to_date"] == 0
     assert metrics["logsvc_collector_bytes_sent_total"] == 6 and metrics["logsvc_collector_files"] == 1
     assert 0 <= time.time() - metrics["logsvc_collector_last_success_timestamp_seconds"] < 600
 
     service.start()
-    back = collectors.wait(lambda report: report["bytes_sent"] == 13)
-    assert back["well"] and back["last_error"] is not None
+    back = collectors.wait(lambda report: report["bytes_sent"] == 13 and report["well"])
+    assert back["last_error"] is not None
     assert scraped(port)["logsvc_collector_up_to_date"] == 1
 
     process.kill()
@@ -221,6 +222,22 @@ def test_progress_on_a_terminal_fits_it_and_goes_away(oracle: Oracle, beside_ora
     assert shown and all(len(line) <= 59 for line in shown)
     last = seen.decode().rpartition("left to send")[2]
     assert re.search(r"\r\x1b\[K(logsvc-collector: .* answers again\r?\n)?logsvc-collector: all sent", last)
+
+
+def test_progress_of_a_drain_goes_away(oracle: Oracle, beside_oracle: Collectors) -> None:
+    collectors = beside_oracle
+    oracle.fault = lambda method, path: (503, {}, b"{}")
+    mine, theirs = pty.openpty()
+    process = collectors.start("run", "--drain", "60", "--", "echo", "x", stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    try:
+        seen = read_until(mine, b"left to send")
+        process.send_signal(signal.SIGINT)  # ends the wait
+        seen += read_until(mine, b"is not all sent")
+        assert process.wait(30) == 0
+    finally:
+        os.close(mine)
+    assert re.search(r"\r\x1b\[Klogsvc-collector: the log is not all sent", seen.decode())
 
 
 def test_no_progress_line_where_there_is_no_terminal(oracle: Oracle, beside_oracle: Collectors) -> None:
