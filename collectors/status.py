@@ -182,7 +182,7 @@ class StatusSocket:
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             with _nearby(self._folder) as folder:
-                _sweep(folder, node)
+                _sweep(folder, node, of_watch=command == "watch")
                 self._socket.bind(f"{folder}/{self._name}.new")
                 os.chmod(f"{folder}/{self._name}.new", 0o600)
                 self._socket.listen()
@@ -237,10 +237,15 @@ def _ask(address: str) -> Optional[Report]:
             return {"command": command, "pid": int(pid), "node": node, "well": False, "problem": problem}
 
 
-def _sweep(folder: str, node: str) -> None:
-    """Away with the sockets of this node's collectors that were killed."""
+def _sweep(folder: str, node: str, *, of_watch: bool) -> None:
+    """
+    Away with the sockets of this node's collectors that were killed.
+
+    A `watch` holds the state folder alone, so that any other one's is dead, whatever its node was called: a pod
+    has a new name with each start.
+    """
     for name in os.listdir(folder):
-        if not name.endswith(f"@{node}.sock"):
+        if not name.endswith(f"@{node}.sock") and not (of_watch and name.startswith("watch-")):
             continue
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ASK_SECONDS)

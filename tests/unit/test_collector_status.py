@@ -277,17 +277,21 @@ def test_sockets_of_the_dead_are_passed_over_and_swept(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / FOLDER).mkdir()
     here = os.uname().nodename[:32]
-    for node in (here, "elsewhere"):
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(f"{FOLDER}/watch-1-abcd@{node}.sock")
+    for command in ("watch", "run"):
+        for node in (here, "elsewhere"):
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(f"{FOLDER}/{command}-1-abcd@{node}.sock")
     assert ask(tmp_path) == []
-    door = StatusSocket(tmp_path, "watch", lambda: REPORT)
-    try:
-        names = {entry.name for entry in (tmp_path / FOLDER).iterdir()}
-    finally:
-        door.close()
-    # Another node's sockets refuse too, seen through a shared folder: they are that node's to sweep.
-    assert "watch-1-abcd@elsewhere.sock" in names and f"watch-1-abcd@{here}.sock" not in names
+
+    def left() -> set[str]:
+        return {entry.name for entry in (tmp_path / FOLDER).iterdir()}
+
+    # Another node's sockets refuse too, seen through a shared folder: they are that node's to sweep,
+    StatusSocket(tmp_path, "run", lambda: REPORT).close()
+    assert left() == {"watch-1-abcd@elsewhere.sock", "run-1-abcd@elsewhere.sock"}
+    # but for those of `watch`: one holds the folder at a time.
+    StatusSocket(tmp_path, "watch", lambda: REPORT).close()
+    assert left() == {"run-1-abcd@elsewhere.sock"}
 
 
 def test_a_collector_that_is_stopped_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
