@@ -17,7 +17,8 @@ from collectors.lines import lost_line
 from collectors.spool import left_behind
 from collectors.tailer import copies, memory
 from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
-from collectors.tailer.family import OVER_SECONDS, RECHECK_BYTES, Family, Held, Hint, Member
+from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
+from collectors.tailer.newcomers import Newcomers
 from collectors.tailer.packed import PACKED, PackedFile
 from collectors.tailer.reader import Descriptors, LostMark, Replaced, Tailed, TailedFile
 from logsvc.model.stream import StreamName
@@ -25,7 +26,6 @@ from logsvc.model.stream import StreamName
 GONE_SECONDS = 60.0  # a file without a name is held open this long after its last byte
 COPY_SECONDS = 10.0  # so long a copy of lost bytes is waited for, and a place for a rotated file
 HOT_SECONDS = 3.0  # a file that grew is looked at often for this long
-CHECK_BYTES = 16 << 20  # of `.gz` files unpacked in one look, to see whether they are whole
 SCAN_SECONDS = 5.0  # at most between two full scans: a folder's time alone is not trusted for longer
 SCAN_SHARE = 0.01  # of a core, at most, for full scans that nothing asked for
 
@@ -61,9 +61,7 @@ class Tailer:
         self._memory = memory.Memory(remembered)
         discovery.bases = self._memory.bases()
         self._descriptors = Descriptors()
-        self._waiting: dict[tuple[int, int], Member] = {}  # rotated files without a place yet
-        self._known_copies: dict[tuple[int, int], tuple[int, float]] = {}  # `.gz` with nothing new
-        self._check_bytes = CHECK_BYTES  # left for this look
+        self._newcomers = Newcomers(self._descriptors)
         self._unsettled = False  # the last scan found something that time, not a folder, will change
         self._scan_at = 0.0  # monotonic seconds: a full scan even if nothing asks for it
         self._began = False
@@ -83,12 +81,10 @@ class Tailer:
     def scan(self, now: float) -> None:
         """Look through the folders: new, renamed, truncated, vanished files."""
         self.scan_wanted = self._unsettled = False
-        self._check_bytes = CHECK_BYTES
         if not self._began:
             self._began = True
             self._recall(now)
-        copies_known, self._known_copies = self._known_copies, {}
-        waiting, self._waiting = self._waiting, {}
+        self._newcomers.begin()
         for family, member in self._by_inode.values():
             member.seen = member.pinned
             if member.pinned:
@@ -97,18 +93,11 @@ class Tailer:
         for found in self.discovery.scan():
             if found.place.job in self.expired:
                 continue
-            key, version = (found.device, found.inode), (found.size_bytes, found.modified_at)
             known = self._known(found, now)
             if known:
                 self._see(*known, found, now)
-            elif copies_known.get(key) == version:
-                self._known_copies[key] = version
-            else:
+            elif not self._newcomers.holds_nothing_new(found):
                 newcomers.setdefault(found.place, []).append(found)
-                if key in waiting:
-                    self._waiting[key] = waiting.pop(key)
-        for member in waiting.values():
-            member.file.close()  # gone, or in its place by now
         for family, member in list(self._by_inode.values()):
             if not member.seen:
                 self._look_without_name(family, member, now)
@@ -119,6 +108,7 @@ class Tailer:
             family = self._family(place)
             if not family.dropped:
                 self._welcome(family, files, now)
+        self._newcomers.end()
         for family in self.families.values():
             self._settle(family, now)
         for place, rank in self.discovery.ranks.items():
@@ -131,7 +121,7 @@ class Tailer:
 
     def poll(self, now: float) -> None:
         """A quick look at active files; a name that means another file now, and a truncation, are explained."""
-        self._check_bytes = CHECK_BYTES
+        self.scan_wanted = self._newcomers.look(now) or self.scan_wanted
         for identity, (family, member) in list(self.active.items()):
             if family.dropped or not self._stays_active(family, member, now):
                 del self.active[identity]
@@ -139,8 +129,6 @@ class Tailer:
             if not member.lost:
                 self._glance(family, member, now)
 
-        for member in self._waiting.values():
-            self._unpack(member, now)
         if self.scan_wanted:
             self.scan(now)  # before anything is sent: a new generation's number depends on its elders
 
@@ -222,8 +210,7 @@ class Tailer:
         for family in self.families.values():
             for member in family.members:
                 member.file.close()
-        for member in self._waiting.values():
-            member.file.close()
+        self._newcomers.close()
 
     def _recall(self, now: float) -> None:
         """What the last collector had seen, and had not sent when it ended."""
@@ -253,7 +240,7 @@ class Tailer:
             return None
         if member.file.is_open or member.file.name == found.name:
             return known  # a held descriptor holds the inode; under the old name, reading compares
-        probe = self._file(found)
+        probe = self._newcomers.open(found)
         head, known_head = probe.learn_head(), member.file.head
         probe.close()
         shorter = min(len(head), len(known_head))
@@ -262,10 +249,6 @@ class Tailer:
         self._lose(family, member, now, TRUNCATED)
         del self._by_inode[member.key]
         return None
-
-    def _file(self, found: Found) -> TailedFile:
-        kind = PackedFile if found.name.endswith(PACKED) else TailedFile
-        return kind(found.name, found.device, found.inode, self._descriptors)
 
     def _see(self, family: Family, member: Member, found: Found, now: float) -> None:
         member.file.name, member.place, member.age, member.seen = found.name, found.place, found.age, True
@@ -306,7 +289,7 @@ class Tailer:
             return
         touched, member.modified_at = modified_at != member.modified_at, modified_at
         if isinstance(file, PackedFile):
-            self._unpack(member, now)
+            self.scan_wanted = self._newcomers.unpack(member, now) or self.scan_wanted
         elif member.pinned:
             if size != member.size:
                 member.existed = size
@@ -345,18 +328,6 @@ class Tailer:
                 member.file.keep(True)
             self._look(family, member, member.file.size(), member.modified_at, now)
 
-    def _unpack(self, member: Member, now: float) -> None:
-        """A `.gz` counts once all of it was unpacked; some of it in each look."""
-        file = member.file
-        if not isinstance(file, PackedFile) or file.is_whole or member.sealed or self._check_bytes <= 0:
-            return
-        self._check_bytes -= file.check(self._check_bytes)
-        if file.is_whole:
-            self.scan_wanted = True
-            member.grow(file.size(), now)
-            if member.size < file.sent:  # less than the service holds: its last bytes tell
-                file.move_to(max(0, member.size - RECHECK_BYTES))
-
     def _adopt_left(self, folder: str, place: StreamName, now: float) -> None:
         """What a command has left behind; one that still runs sends it itself."""
         try:
@@ -378,7 +349,7 @@ class Tailer:
         fresh_base = any(found.age == CURRENT for found in files)
         known_before = any(member.file.name for member in family.members)
         for found in sorted(files, key=order):
-            member = self._newcomer(found, now)
+            member = self._newcomers.meet(found, now)
             newest = family.members[-1] if family.members else None
             if newest and newest.pinned:
                 self._move_elsewhere(member)
@@ -392,27 +363,6 @@ class Tailer:
                 self._welcome_rotated(family, member, fresh_base or not known_before, now)
             if not self._holds(member) and not member.unpacking:
                 member.file.close()  # looked at again in the next scan
-
-    def _newcomer(self, found: Found, now: float) -> Member:
-        """A file that has no place yet, as it is now."""
-        key = (found.device, found.inode)
-        member = self._waiting.pop(key, None)
-        if member is None or not isinstance(member.file, type(self._file(found))):
-            member = Member(self._file(found), grew_at=now)
-        member.file.name, member.place, member.age = found.name, found.place, found.age
-        changed, member.modified_at = found.modified_at != member.modified_at, found.modified_at
-        if isinstance(member.file, PackedFile):
-            member.grew_at = now if changed else member.grew_at
-            self._unpack(member, now)
-        else:
-            member.size = member.existed = found.size_bytes
-        try:
-            member.file.learn_head()
-        except OSError:
-            pass
-        except Replaced:
-            return self._newcomer(found, now)
-        return member
 
     def _welcome_rotated(self, family: Family, member: Member, is_first: bool, now: float) -> None:
         """A file that was written before: a copy of a member, a generation never seen, or nothing of the kind."""
@@ -454,8 +404,7 @@ class Tailer:
                 if not copies.ends_alike(member, old):
                     continue
                 if isinstance(member.file, PackedFile) and not old.pending:
-                    status = os.stat(member.file.name)
-                    self._known_copies[member.key] = (status.st_size, member.modified_at)
+                    self._newcomers.dismiss(member)
                 else:
                     self._wait(member)
                 return True
@@ -467,7 +416,7 @@ class Tailer:
         return False
 
     def _wait(self, member: Member) -> None:
-        self._waiting[member.key] = member
+        self._newcomers.wait(member)
         self._unsettled = True
 
     def _holds(self, member: Member) -> bool:
@@ -540,7 +489,7 @@ class Tailer:
         if not family.asked:
             return
         if member.lost:
-            certain = now - member.lost_at > COPY_SECONDS and not self._may_come(family, now)
+            certain = now - member.lost_at > COPY_SECONDS and not self._newcomers.may_fill(family.place, now)
         else:
             quiet = member.superseded and now - member.grew_at > OVER_SECONDS
             certain = quiet and not member.pending and copies.is_whole(member)
@@ -563,13 +512,6 @@ class Tailer:
         self.gaps += 1
         self.lost_bytes += count
         self.checkpoint_wanted = True
-
-    def _may_come(self, family: Family, now: float) -> bool:
-        """Whether a `.gz` is still being written that may hold what is lost."""
-        return any(
-            member.place == family.place and not copies.is_whole(member) and now - member.grew_at <= GONE_SECONDS
-            for member in self._waiting.values()
-        )
 
     def _let_go(self) -> None:
         """Of files without a name, the ones sent whole long ago, where too many descriptors are held for them."""
