@@ -5,6 +5,7 @@ A file is found once, under its real name, however many links point at it.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -123,8 +124,8 @@ class Discovery:
             for name, status in self._files(root, os.fspath(root), links, visited):
                 if status.st_nlink == 1:
                     self._claim(root, name, status, claimed, found)
-                else:
-                    place = self._place(root, self._age(name)[0])
+                elif not (base := self._age(name)[0]).lower().endswith(NOT_LOGS):
+                    place = self._place(root, base)
                     shared.append((place is None or "/other/" in place.path, name, root, status))
         for _, name, root, status in sorted(shared, key=lambda file: file[:2]):
             self._claim(root, name, status, claimed, found)
@@ -175,8 +176,9 @@ class Discovery:
     ) -> Iterator[tuple[str, os.stat_result]]:
         try:
             status = os.stat(top)
-        except OSError:
+        except OSError as exc:
             self.folders.note(top, None)
+            self._cannot_read(top, exc)
             return
         if stat.S_ISREG(status.st_mode):
             yield top, status
@@ -191,7 +193,8 @@ class Discovery:
                 status = os.stat(folder)
                 self.folders.note(folder, status.st_mtime_ns)
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            except OSError:
+            except OSError as exc:
+                self._cannot_read(folder, exc)
                 continue
             if (status.st_dev, status.st_ino) in visited or folder in self.skip:
                 continue
@@ -215,6 +218,11 @@ class Discovery:
                         self._skipped[entry.path] = NO_FILE
                 except OSError:
                     continue  # gone between the listing and the look
+
+    def _cannot_read(self, name: str, exc: OSError) -> None:
+        """A folder that is there and cannot be listed is told; one that is not there may come."""
+        if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
+            self._skipped[name] = f"cannot be read: {exc.strerror}"
 
     def _take_spool(self, root: Path, folder: str) -> None:
         place = self._place(root, folder[: -len(SPOOL_SUFFIX)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -232,6 +234,29 @@ def test_names_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     discovery.scan()
     assert sorted(map(os.path.basename, discovery._places)) == ["a.log", f"modelarts-job-{JOB}-worker-0.log"]
     assert (len(discovery._processes), discovery._launch_logs) == (2, {})
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "a.log").write_text("x")
+    listed = os.scandir
+
+    def scandir(folder: str) -> Any:
+        if os.path.basename(folder) == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    discovery = Discovery([tmp_path, tmp_path / "nowhere", tmp_path / "a.log/nothing"], KNOWN)
+    assert [found.name for found in discovery.scan()] == [str(tmp_path / "a.log")]
+    assert discovery.unplaced == {str(tmp_path / "secret"): "cannot be read: Permission denied"}
+
+
+def test_what_is_no_log_needs_no_job(tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").write_text("x")
+    os.link(tmp_path / "model.ckpt", tmp_path / "best.ckpt")
+    discovery = Discovery([tmp_path], NOBODY)
+    assert (discovery.scan(), discovery.unplaced) == ([], {})
 
 
 def test_a_file_of_no_job_is_told_as_long_as_it_is_there(tmp_path: Path) -> None:
