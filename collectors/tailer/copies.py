@@ -39,7 +39,8 @@ def ends_alike(copy: Member, old: Member) -> bool:
     if isinstance(old.file, PackedFile):
         return old.file.is_whole and copy.size == old.size and _end(copy, count) == old.file.end[-count:]
     assert isinstance(old.file, TailedFile)
-    return copy.size <= old.size and _end(copy, count) == old.file.peek(copy.size - count, count)
+    size = max(old.size, old.file.size())  # it may have grown since it was looked at
+    return copy.size <= size and _end(copy, count) == old.file.peek(copy.size - count, count)
 
 
 def take_over(family: Family, old: Member, copy: Member) -> bool:

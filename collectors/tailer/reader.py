@@ -86,7 +86,8 @@ class Descriptors:
         """`file` is open and was used now."""
         self._files[file] = None
         self._files.move_to_end(file)
-        self._shrink(self.limit)
+        if len(self._files) > self.limit:
+            self._shrink(self.limit)
 
     def forget(self, file: TailedFile) -> None:
         """`file` is closed, or stays open whatever happens."""
@@ -145,8 +146,7 @@ class TailedFile:
                 os.close(fd)
                 return False
             self._fd = fd
-        if self._descriptors and not self._kept:
-            self._descriptors.use(self)
+            self._used()
         return True
 
     def keep(self, kept: bool) -> None:
@@ -182,7 +182,12 @@ class TailedFile:
         return os.pread(self._fd, count, start)
 
     def goes_on(self) -> bool:
-        """Whether what is in the file follows the bytes sent, by the last of them."""
+        """Whether what is in the file follows what was there, by the last bytes sent; learns a head that grows."""
+        if len(self.head) < HEAD_BYTES:
+            try:
+                self.learn_head()
+            except Replaced:
+                return False
         if not self._tail:
             return self.head.startswith(self.peek(0, len(self.head)))
         return self.peek(self.sent - len(self._tail), len(self._tail)) == self._tail
@@ -203,6 +208,7 @@ class TailedFile:
         """
         if not self.open():
             return b""
+        self._used()
         self.learn_head()
         known = self._tail if self._tail is not None else b""
         start = self.sent - max(before, len(known))
@@ -238,6 +244,10 @@ class TailedFile:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _used(self) -> None:
+        if self._descriptors and not self._kept:
+            self._descriptors.use(self)
 
     def _open(self) -> Optional[int]:
         while True:

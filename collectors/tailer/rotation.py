@@ -244,7 +244,7 @@ class Tailer:
         head, known_head = probe.learn_head(), member.file.head
         probe.close()
         shorter = min(len(head), len(known_head))
-        if head[:shorter] == known_head[:shorter]:
+        if head[:shorter] == known_head[:shorter] and type(probe) is type(member.file):
             return known
         self._lose(family, member, now, TRUNCATED)
         del self._by_inode[member.key]

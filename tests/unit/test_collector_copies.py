@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from collectors.lines import LOST_MARK, lost_line
+from collectors.tailer.copies import ends_alike
+from collectors.tailer.family import Member
 from collectors.tailer.memory import AWAY
 from collectors.tailer.packed import PackedFile
 from collectors.tailer.reader import Descriptors, TailedFile
@@ -205,6 +207,42 @@ def test_copied_truncated_and_compressed_between_two_looks(rig: Rig, tmp_path: P
     rig.settle()
     assert rig.stream("a.log") == [BANNER + b"one\nmore\n", BANNER + b"two\n", BANNER + b"x\n"]
     assert rig.tailer.gaps == 0
+
+
+def test_a_copy_of_what_grew_and_went_while_the_service_was_away(rig: Rig, tmp_path: Path) -> None:
+    """Nothing of it was read to be sent; it is known all the same."""
+    (tmp_path / "a.log").write_bytes(b"one\n")
+    rig.settle()
+    rig.service.away = True
+    truncate(tmp_path / "a.log")
+    rig.step()
+    (tmp_path / "a.log").write_bytes(b"two\n")
+    rig.step()
+    pack(tmp_path / "a.log.1.gz", b"two\nmore\n")
+    truncate(tmp_path / "a.log", b"3\n")
+    rig.settle()
+    rig.service.away = False
+    rig.settle()
+    assert rig.stream("a.log") == [b"one\n", b"two\nmore\n", b"3\n"] and rig.tailer.gaps == 0
+
+
+def test_a_copy_longer_than_the_log_when_it_was_last_looked_at(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"one\n")
+    rig.settle()
+    (tmp_path / "a.log").rename(tmp_path / "a.log.1")
+    (tmp_path / "a.log").write_bytes(b"two\n")
+    rig.service.away = True
+    rig.step()
+    old, _ = next(iter(rig.tailer.families.values())).members
+    with (tmp_path / "a.log.1").open("ab") as log:
+        log.write(b"late\n")
+    pack(tmp_path / "a.log.1.gz", b"one\nlate\n")
+    copy = Member(PackedFile(str(tmp_path / "a.log.1.gz"), 0, (tmp_path / "a.log.1.gz").stat().st_ino))
+    copy.file.device = (tmp_path / "a.log.1.gz").stat().st_dev
+    assert isinstance(copy.file, PackedFile) and copy.file.check(1000) == 9
+    copy.size = copy.file.size()
+    assert old.size == 4 and ends_alike(copy, old)
+    copy.file.close()
 
 
 def test_generations_that_begin_alike_are_not_taken_for_copies(rig: Rig, tmp_path: Path) -> None:
