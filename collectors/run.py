@@ -38,6 +38,7 @@ PASSED_ON = tuple(
     if hasattr(signal, name)
 )
 PIPE_BYTES = 1 << 20
+GATHER_BYTES, GATHER_SECONDS = 64 << 10, 0.001  # small pieces come together: that costs the command less
 HELD_PARTS = 4  # of a spool, one may be on its way to the service: the others can be dropped
 LEFTOVER_SECONDS = 2.0  # processes that outlive the command and hold its output are heard this long
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
@@ -192,10 +193,8 @@ class _Run:
                 terminal.restore()
             _join(pump, watched)
         os.close(reading)
-        if options.service_lines:
-            ended = f"{options.task} ended after {time.monotonic() - started:.1f} s"
-            self.spool.write_line(f"logsvc-collector: {ended} with exit code {code}{exit_words(code)}")
-        self.spool.close()
+        ended = f"logsvc-collector: {options.task} ended after {time.monotonic() - started:.1f} s"
+        self.spool.close(f"{ended} with exit code {code}{exit_words(code)}" if options.service_lines else "")
         self.status.ended(code)
         self._ended.set()
         self.agent.wake.set()
@@ -225,6 +224,8 @@ class _Run:
             self.spool.write(buffer[:count])
             self.agent.wake.set()
             self._show(buffer[:count])
+            if count < GATHER_BYTES:
+                time.sleep(GATHER_SECONDS)
 
     def _show(self, view: memoryview) -> None:
         while self._tee and view:

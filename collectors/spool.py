@@ -28,7 +28,7 @@ POLICIES = (DROP_OLDEST, BLOCK)
 SPOOL_BYTES = 4 << 30
 LEAST_SPOOL_BYTES = 1 << 20
 SEGMENTS = 64  # a full spool is cut a 64th at a time
-LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES = 16 << 10, 64 << 20
+LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES = 16 << 10, 8 << 20
 KEPT_BYTES = 4096  # of those acknowledged, to be compared after a restart
 LAST_BYTES = 2 << 20  # what a pipe still holds when its command ends fits, even where the spool is full
 
@@ -98,15 +98,23 @@ class Spool:
                 self._bound_bytes += LAST_BYTES
                 self.chain.changed.notify_all()
 
-    def close(self) -> None:
-        """No more bytes come; may be called twice."""
+    def close(self, last_words: str = "") -> None:
+        """No more bytes come but one line of the collector's own; they fit where the disk is full, too."""
         with self.chain.changed:
+            left = b""
             if self._unsaid_bytes and not self._put_lost_line():
+                left = self._lost_line()
+            if last_words:
+                line = service_line(last_words).encode("utf-8", "backslashreplace")
+                line = line if left or self._ends_a_line else b"\n" + line
+                if left or not self._put_line(line):
+                    left += line
+            if left:
                 try:
-                    self.chain.add_spare(self._lost_line())
-                    self._unsaid_bytes = 0
-                except OSError:
-                    self._say(f"spool {self.folder}: {self._unsaid_bytes} bytes of output are lost: {self._why}")
+                    self.chain.add_spare(left)
+                except OSError as exc:
+                    self._say(f"spool {self.folder}: {exc.strerror}: {self.lost_bytes} bytes of output are lost")
+            self._unsaid_bytes, self._ends_a_line = 0, True
         self.chain.close()
 
     def remove(self) -> None:
@@ -192,14 +200,16 @@ class Spool:
 
     def _put_lost_line(self) -> bool:
         """Say what was lost at this place; False where there is no room for that either."""
-        line = self._lost_line()
-        try:
-            if self.chain.append(line) < len(line):
-                return False
-        except OSError:
+        if not self._put_line(self._lost_line()):
             return False
         self._unsaid_bytes, self._ends_a_line = 0, True
         return True
+
+    def _put_line(self, line: bytes) -> bool:
+        try:
+            return self.chain.append(line) == len(line)
+        except OSError:
+            return False
 
 
 class SpooledFile:

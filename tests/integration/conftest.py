@@ -1,4 +1,4 @@
-"""What the tests of faults share: a service for a file, a rig for a test."""
+"""What tests of the collector share: a service for a file, a rig for a test; an oracle, commands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from integration.collector_oracle import Oracle
+from integration.command_rig import Commands
 from integration.fault_rig import Rig
 from processes import ServiceProcess
 
@@ -27,3 +29,19 @@ def rig(tmp_path: Path, request: pytest.FixtureRequest, faulted_service: Service
     rig = Rig(tmp_path, job, faulted_service)
     yield rig
     rig.close()
+
+
+@pytest.fixture
+def oracle() -> Iterator[Oracle]:
+    """A service in dictionaries."""
+    service = Oracle()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def run(oracle: Oracle, tmp_path: Path) -> Iterator[Commands]:
+    """Starts a command under the collector."""
+    commands = Commands(oracle.url, tmp_path / "state")
+    yield commands
+    commands.close()

@@ -7,56 +7,15 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from integration.collector_oracle import TOKEN, Oracle
-
-JOB = "J-1"
-LOG = f"modelarts-job-{JOB}-worker-0.log"
-NAME = (JOB, "worker-0", LOG, 0)
-PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-Run = Callable[..., "subprocess.Popen[bytes]"]
+from integration.command_rig import JOB, NAME, Commands, python, shell, shipped
 
 
-@pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    service = Oracle()
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def run(oracle: Oracle, tmp_path: Path) -> Iterator[Run]:
-    """Starts a command under the collector; `options` come before the command."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def run(*command: str, options: tuple[str, ...] = (), task: str = "worker-0") -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "collectors", "run", "--job", JOB, "--task", task, "--server", oracle.url]
-        words += ["--state-dir", str(tmp_path / "state"), *options, "--", *command]
-        environment = {**os.environ, "LOGSVC_TOKEN": TOKEN}
-        for name in ("MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir", "LOGSVC_TOKEN_FILE"):
-            environment.pop(name, None)
-        process = subprocess.Popen(words, env=environment, **PIPES)
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def shipped(oracle: Oracle) -> bytes:
-    """What the service holds of the ordinary log, without the collector's own lines."""
-    lines = bytes(oracle.held.get(NAME, b"")).split(b"\n")
-    return b"\n".join(line for line in lines if b"- INFO - logsvc-collector:" not in line)
-
-
-def test_output_in_order_as_one_sealed_log(oracle: Oracle, run: Run, tmp_path: Path) -> None:
+def test_output_in_order_as_one_sealed_log(oracle: Oracle, run: Commands, tmp_path: Path) -> None:
     script = "import os\nfor i in range(3000): os.write(1 + i % 2, b'line %d\\n' % i)"
     process = run(sys.executable, "-c", script)
     out, _ = process.communicate(timeout=30)
@@ -69,26 +28,26 @@ def test_output_in_order_as_one_sealed_log(oracle: Oracle, run: Run, tmp_path: P
     assert list((tmp_path / "state/runs").iterdir()) == []
 
 
-def test_a_job_that_is_gone_at_once_loses_nothing(oracle: Oracle, run: Run) -> None:
+def test_a_job_that_is_gone_at_once_loses_nothing(oracle: Oracle, run: Commands) -> None:
     process = run(sys.executable, "-c", "for i in range(1000): print('line', i)")
     process.communicate(timeout=30)
     assert shipped(oracle) == b"".join(b"line %d\n" % index for index in range(1000))
 
 
-def test_bytes_are_kept_verbatim_without_service_lines(oracle: Oracle, run: Run) -> None:
+def test_bytes_are_kept_verbatim_without_service_lines(oracle: Oracle, run: Commands) -> None:
     data = bytes(range(256)) + b"\rbar\rbar 2\n\0no newline"
     process = run(sys.executable, "-c", f"import os; os.write(1, {data!r})", options=("--no-service-lines",))
     process.communicate(timeout=30)
     assert bytes(oracle.held[NAME]) == data
 
 
-def test_one_byte(oracle: Oracle, run: Run) -> None:
+def test_one_byte(oracle: Oracle, run: Commands) -> None:
     run("printf", "x", options=("--no-service-lines",)).communicate(timeout=30)
     assert bytes(oracle.held[NAME]) == b"x"
     assert NAME in oracle.sealed
 
 
-def test_no_output_at_all_is_a_sealed_log(oracle: Oracle, run: Run) -> None:
+def test_no_output_at_all_is_a_sealed_log(oracle: Oracle, run: Commands) -> None:
     run("true", options=("--no-service-lines",)).communicate(timeout=30)
     assert NAME in oracle.sealed
 
@@ -99,12 +58,13 @@ def test_no_output_at_all_is_a_sealed_log(oracle: Oracle, run: Run) -> None:
         (("sh", "-c", "exit 3"), 3, b"exit code 3\n"),
         (("sh", "-c", "kill -KILL $$"), 137, b"exit code 137: killed"),
         (("sh", "-c", "kill -SEGV $$"), 139, b"exit code 139: segmentation fault"),
+        (("sh", "-c", "kill -ABRT $$"), 134, b"exit code 134: aborted"),
         (("/no/such/command",), 127, b"exit code 127: the command was not found"),
         (("/etc/passwd",), 126, b"exit code 126: the command could not be executed"),
     ],
 )
 def test_exit_status_is_the_commands(
-    oracle: Oracle, run: Run, command: tuple[str, ...], status: int, words: bytes
+    oracle: Oracle, run: Commands, command: tuple[str, ...], status: int, words: bytes
 ) -> None:
     process = run(*command)
     process.communicate(timeout=30)
@@ -118,7 +78,7 @@ def test_exit_status_is_the_commands(
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1", "USR2"])
-def test_signals_reach_the_command(oracle: Oracle, run: Run, name: str) -> None:
+def test_signals_reach_the_command(oracle: Oracle, run: Commands, name: str) -> None:
     script = f"trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.05; done"
     process = run("sh", "-c", script)
     assert process.stdout is not None
@@ -129,7 +89,7 @@ def test_signals_reach_the_command(oracle: Oracle, run: Run, name: str) -> None:
     assert shipped(oracle) == b"ready\ngot %s\n" % name.encode()
 
 
-def test_a_command_ended_by_a_signal(oracle: Oracle, run: Run) -> None:
+def test_a_command_ended_by_a_signal(oracle: Oracle, run: Commands) -> None:
     process = run("sleep", "60")
     oracle.wait(lambda: NAME in oracle.held)
     process.terminate()
@@ -138,7 +98,7 @@ def test_a_command_ended_by_a_signal(oracle: Oracle, run: Run) -> None:
     assert b"exit code 143: terminated (SIGTERM)" in oracle.held[NAME]
 
 
-def test_a_background_process_does_not_hold_the_end(oracle: Oracle, run: Run) -> None:
+def test_a_background_process_does_not_hold_the_end(oracle: Oracle, run: Commands) -> None:
     process = run("sh", "-c", "sleep 60 & echo started $!")
     out, _ = process.communicate(timeout=30)
     os.kill(int(out.split()[-1]), signal.SIGKILL)
@@ -146,7 +106,41 @@ def test_a_background_process_does_not_hold_the_end(oracle: Oracle, run: Run) ->
     assert shipped(oracle) == out
 
 
-def test_service_away_and_back(oracle: Oracle, run: Run) -> None:
+def test_a_background_process_that_floods_does_not_hold_the_end(oracle: Oracle, run: Commands) -> None:
+    """What the command itself wrote is there all the same."""
+    process = run(*shell("(while :; do echo flood; done) & echo mine $!"))
+    out, _ = process.communicate(timeout=30)
+    os.kill(int(out.partition(b"mine ")[2].split()[0]), signal.SIGKILL)
+    assert process.returncode == 0
+    assert shipped(oracle) == out
+    assert b"exit code 0" in oracle.held[NAME]
+
+
+def test_a_command_that_closes_its_output_early_is_waited_for(oracle: Oracle, run: Commands) -> None:
+    script = "import os, sys; print('closing'); os.close(1); os.close(2); sys.stdin.read(); os._exit(4)"
+    process = run(*python(script))
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"closing\n"
+    oracle.wait(lambda: b"closing" in oracle.held.get(NAME, b""))
+    assert process.poll() is None
+    process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert b"exit code 4" in oracle.held[NAME] and NAME in oracle.sealed
+
+
+def test_our_stdout_may_be_set_not_to_block(oracle: Oracle, run: Commands) -> None:
+    """As it is below some launchers: nothing is left out there either."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    process = run(*python("print('x' * 99 * 40_000)"), stdout=writing)
+    os.close(writing)
+    with open(reading, "rb") as out:
+        assert out.read() == b"x" * 99 * 40_000 + b"\n"
+    process.communicate(timeout=30)
+    assert shipped(oracle) == b"x" * 99 * 40_000 + b"\n"
+
+
+def test_service_away_and_back(oracle: Oracle, run: Commands) -> None:
     """The command does not wait for the service; what it wrote meanwhile arrives."""
     oracle.fault = lambda method, path: (503, {}, b"")
     process = run(sys.executable, "-uc", "print('one'); print('written'); import sys; sys.stdin.read()")
@@ -160,7 +154,7 @@ def test_service_away_and_back(oracle: Oracle, run: Run) -> None:
     assert oracle.jobs[JOB]["status"] == "succeeded"
 
 
-def test_what_could_not_be_sent_stays_and_can_be_sent_later(oracle: Oracle, run: Run, tmp_path: Path) -> None:
+def test_what_could_not_be_sent_stays_and_can_be_sent_later(oracle: Oracle, run: Commands, tmp_path: Path) -> None:
     oracle.fault = lambda method, path: (503, {}, b"")
     process = run("sh", "-c", "echo precious; exit 5", options=("--drain", "0.5"))
     _, said = process.communicate(timeout=30)
@@ -180,7 +174,7 @@ def test_what_could_not_be_sent_stays_and_can_be_sent_later(oracle: Oracle, run:
     assert shipped(oracle) == b"precious\n"
 
 
-def test_folders_are_shipped_while_the_command_runs(oracle: Oracle, run: Run, tmp_path: Path) -> None:
+def test_folders_are_shipped_while_the_command_runs(oracle: Oracle, run: Commands, tmp_path: Path) -> None:
     folder = tmp_path / "ascend/log"
     log = folder / "debug/plog/plog-114_20220718191843620.log"
     script = f"mkdir -p {log.parent}; printf 'hccl' > {log}; sleep 0.2; printf ' end' >> {log}"
@@ -189,7 +183,7 @@ def test_folders_are_shipped_while_the_command_runs(oracle: Oracle, run: Run, tm
     assert oracle.content(path) == {0: b"hccl end"}
 
 
-def test_one_failed_task_fails_the_job(oracle: Oracle, run: Run) -> None:
+def test_one_failed_task_fails_the_job(oracle: Oracle, run: Commands) -> None:
     first = run(sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()")
     oracle.wait(lambda: NAME in oracle.held)
     second = run("sh", "-c", "exit 1", task="worker-1")
@@ -200,7 +194,7 @@ def test_one_failed_task_fails_the_job(oracle: Oracle, run: Run) -> None:
     assert oracle.jobs[JOB]["status"] == "failed"
 
 
-def test_the_job_succeeds_with_its_last_task(oracle: Oracle, run: Run) -> None:
+def test_the_job_succeeds_with_its_last_task(oracle: Oracle, run: Commands) -> None:
     first = run("cat")
     oracle.wait(lambda: NAME in oracle.held)
     run("true", task="worker-1").communicate(timeout=30)
@@ -209,7 +203,7 @@ def test_the_job_succeeds_with_its_last_task(oracle: Oracle, run: Run) -> None:
     assert oracle.jobs[JOB]["status"] == "succeeded"
 
 
-def test_a_job_of_others_keeps_its_status(oracle: Oracle, run: Run) -> None:
+def test_a_job_of_others_keeps_its_status(oracle: Oracle, run: Commands) -> None:
     oracle.jobs[JOB] = {"id": JOB, "status": "running", "name": "theirs"}
     run("false").communicate(timeout=30)
     assert oracle.jobs[JOB] == {"id": JOB, "status": "running", "name": "theirs"}
@@ -226,7 +220,7 @@ def test_a_job_of_others_keeps_its_status(oracle: Oracle, run: Run) -> None:
         (("--token-file", "/no/such/file"), "token file /no/such/file"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(run: Run, options: tuple[str, ...], sentence: str) -> None:
+def test_wrong_use_is_one_line_and_status_2(run: Commands, options: tuple[str, ...], sentence: str) -> None:
     process = run("true", options=options)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 2

@@ -243,10 +243,20 @@ def test_a_disk_that_stays_full_is_said_at_the_end(tmp_path: Path, disk: Disk) -
     spool.write(b"kept\nhalf a line")
     disk.room = 0
     spool.write(lines(0, 10))
+    spool.close("ended with exit code 1")
+    found = taken(as_killed(spool))
+    lost = b"[logsvc-collector] WARNING: 300 bytes lost here: No space left on device\n"
+    assert found.startswith(b"kept\nhalf a line\n" + lost + b"[ModelArts Service Log]2")
+    assert found.endswith(b" - INFO - ended with exit code 1\n") and found.count(b"\n") == 4
+
+
+def test_the_last_words_stand_on_a_line_of_their_own(tmp_path: Path) -> None:
+    spool = a_spool(tmp_path)
+    spool.write(b"no newline")
+    spool.close("ended")
     spool.close()
-    assert taken(as_killed(spool)) == (
-        b"kept\nhalf a line\n[logsvc-collector] WARNING: 300 bytes lost here: No space left on device\n"
-    )
+    found = taken(SpooledFile(spool.chain)).split(b"\n")
+    assert found[0] == b"no newline" and found[1].endswith(b" - INFO - ended") and found[2:] == [b""]
 
 
 def test_a_full_disk_lets_the_oldest_go_where_that_is_the_policy(
