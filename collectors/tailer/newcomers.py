@@ -84,7 +84,7 @@ class Newcomers:
 
     def dismiss(self, member: Member) -> None:
         """It holds nothing that its family does not have."""
-        self._nothing_new[member.key] = (os.stat(member.file.name).st_size, member.modified_at)
+        self._nothing_new[member.key] = (size_on_disk(member.file.name), member.modified_at)
 
     def unpack(self, member: Member, now: float) -> bool:
         """A `.gz` counts once all of it was unpacked, some of it in each look; whether that is so since this one."""
@@ -114,3 +114,11 @@ class Newcomers:
         """Let go of all descriptors; may be called twice."""
         for member in self._waiting.values():
             member.file.close()
+
+
+def size_on_disk(name: str) -> int:
+    """Bytes of the file as it lies there; 0 where it is gone."""
+    try:
+        return os.stat(name).st_size
+    except OSError:
+        return 0

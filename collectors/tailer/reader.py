@@ -159,7 +159,11 @@ class TailedFile:
         """Bytes in the file now; 0 where it cannot be opened."""
         if not self.open() or self._fd is None:
             return 0
-        return os.fstat(self._fd).st_size
+        try:
+            return os.fstat(self._fd).st_size
+        except OSError:
+            self.close()  # on NFS, deleted elsewhere
+            return 0
 
     def learn_head(self) -> bytes:
         """
@@ -176,28 +180,41 @@ class TailedFile:
         return self.head
 
     def peek(self, start: int, count: int) -> bytes:
-        """At most `count` bytes from anywhere in the file; none where it cannot be opened."""
+        """
+        At most `count` bytes from anywhere in the file; none where it cannot be opened.
+
+        Raises:
+            OSError: they cannot be read now.
+        """
         if not self.open() or self._fd is None:
             return b""
-        return os.pread(self._fd, count, start)
+        try:
+            return os.pread(self._fd, count, start)
+        except OSError:
+            self.close()  # on NFS, deleted elsewhere: its name tells whether it can be had again
+            raise
 
     def goes_on(self) -> bool:
-        """Whether what is in the file follows what was there, by the last bytes sent; learns a head that grows."""
-        if len(self.head) < HEAD_BYTES:
-            try:
+        """Whether what is in the file follows what was there, as far as it can be read; learns a head that grows."""
+        try:
+            if len(self.head) < HEAD_BYTES:
                 self.learn_head()
-            except Replaced:
-                return False
-        if not self._tail:
+            if self._tail:
+                return self.peek(self.sent - len(self._tail), len(self._tail)) == self._tail
             return self.head.startswith(self.peek(0, len(self.head)))
-        return self.peek(self.sent - len(self._tail), len(self._tail)) == self._tail
+        except Replaced:
+            return False
+        except OSError:
+            return True  # reading it will tell
 
     def was_cut(self) -> bool:
         """Whether a file that is shorter than it was still begins as it did, by its head and the last bytes sent."""
         tail = self._tail or b""
-        return (
-            self.head.startswith(self.peek(0, len(self.head))) and self.peek(self.sent - len(tail), len(tail)) == tail
-        )
+        try:
+            same_tail = self.peek(self.sent - len(tail), len(tail)) == tail
+            return same_tail and self.head.startswith(self.peek(0, len(self.head)))
+        except OSError:
+            return False
 
     def read(self, limit: int, *, before: int = 0) -> bytes:
         """

@@ -18,7 +18,7 @@ from collectors.spool import left_behind
 from collectors.tailer import copies, memory
 from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
 from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
-from collectors.tailer.newcomers import Newcomers
+from collectors.tailer.newcomers import Newcomers, size_on_disk
 from collectors.tailer.packed import PACKED, PackedFile
 from collectors.tailer.reader import Descriptors, LostMark, Replaced, Tailed, TailedFile
 from logsvc.model.stream import StreamName
@@ -241,8 +241,12 @@ class Tailer:
         if member.file.is_open or member.file.name == found.name:
             return known  # a held descriptor holds the inode; under the old name, reading compares
         probe = self._newcomers.open(found)
-        head, known_head = probe.learn_head(), member.file.head
-        probe.close()
+        try:
+            head, known_head = probe.learn_head(), member.file.head
+        except OSError:
+            return known
+        finally:
+            probe.close()
         shorter = min(len(head), len(known_head))
         if head[:shorter] == known_head[:shorter] and type(probe) is type(member.file):
             return known
@@ -326,7 +330,9 @@ class Tailer:
         if member.file.is_open and not member.lost and not family.dropped:
             if isinstance(member.file, TailedFile):
                 member.file.keep(True)
-            self._look(family, member, member.file.size(), member.modified_at, now)
+            size = member.file.size()
+            if member.file.is_open:
+                self._look(family, member, size, member.modified_at, now)
 
     def _adopt_left(self, folder: str, place: StreamName, now: float) -> None:
         """What a command has left behind; one that still runs sends it itself."""
@@ -401,8 +407,12 @@ class Tailer:
                 self._wait(member)
                 return True
             if copies.is_readable(old):
-                if not copies.ends_alike(member, old):
-                    continue
+                try:
+                    if not copies.ends_alike(member, old):
+                        continue
+                except OSError:
+                    self._wait(member)
+                    return True
                 if isinstance(member.file, PackedFile) and not old.pending:
                     self._newcomers.dismiss(member)
                 else:
@@ -483,7 +493,7 @@ class Tailer:
     def _name_the_gap(self, family: Family, member: Member, now: float) -> None:
         """Where bytes are lost for certain, a line in their place says so and ends the generation."""
         count = member.missing
-        if not count or member.pinned or isinstance(member.file, LostMark):
+        if not count or family.dropped or member.pinned or isinstance(member.file, LostMark):
             return
         self._unsettled = True
         if not family.asked:
@@ -498,9 +508,7 @@ class Tailer:
         file = member.file
         assert isinstance(file, TailedFile)
         line = (b"" if file.ends_in_a_line else b"\n") + lost_line(count, member.lost or NOT_COPIED)
-        behind = 0
-        if not member.lost and member.seen:
-            behind = os.stat(file.name).st_size
+        behind = 0 if member.lost or not member.seen else size_on_disk(file.name)
         member.file = LostMark(file, file.sent, line, behind=behind)
         file.close()
         if not behind and self._holds(member):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import random
@@ -415,6 +416,35 @@ def test_a_deleted_file_that_is_not_held_is_a_gap(rig: Rig, tmp_path: Path) -> N
     rig.service.away = False
     rig.settle()
     assert rig.stream("a.log") == [b"one\n" + lost_line(4, DELETED)]
+
+
+def test_a_file_deleted_on_another_client_of_nfs_is_a_gap(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its descriptor is stale: nothing of it can be read any more, and the others go on."""
+    (tmp_path / "a.log").write_bytes(b"one\n")
+    rig.settle()
+    rig.service.away = True
+    (tmp_path / "a.log").write_bytes(b"one\ntwo\n")
+    rig.step()
+    (stale,) = next(iter(rig.tailer.families.values())).members
+    assert isinstance(stale.file, TailedFile)
+    (tmp_path / "a.log").unlink()
+    (tmp_path / "b.log").write_bytes(b"other\n")
+    pread = os.pread
+
+    def refuse(fd: int, count: int, offset: int) -> bytes:
+        if fd == stale_fd:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return pread(fd, count, offset)
+
+    stale_fd = stale.file._fd
+    monkeypatch.setattr(os, "pread", refuse)
+    rig.service.away = False
+    rig.settle()
+    monkeypatch.undo()
+    assert rig.stream("a.log") == [b"one\n" + lost_line(4, DELETED)]
+    assert rig.stream("b.log") == [b"other\n"]
 
 
 def test_a_folder_that_was_away_is_no_loss(rig: Rig, tmp_path: Path) -> None:
