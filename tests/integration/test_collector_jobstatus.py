@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -111,8 +112,25 @@ def test_an_end_that_was_not_told_before_a_kill_is_told_by_the_next(
     (folder,) = (tmp_path / "state/runs").iterdir()
     assert [entry.name for entry in folder.iterdir()] == [RECORD]  # the log itself is all there
     oracle.fault = None
+    oracle.requests.clear()
     send_what_is_left(collect, tmp_path)
     assert oracle.jobs[JOB]["status"] == "failed"
+    assert oracle.requests == [f"PUT /api/v1/jobs/{JOB}"]  # the start was told by the one that was killed
+
+
+def test_an_end_that_is_refused_is_not_told_for_ever(oracle: Oracle, collect: Collect, tmp_path: Path) -> None:
+    oracle.fault = away
+    assert collect(*run_of("exit 3")).wait(30) == 3
+    refusal = json.dumps({"error": {"code": "bad_request", "message": "no such status", "detail": {}}}).encode()
+    puts: list[str] = []
+
+    def no_end(method: str, path: str) -> tuple[int, dict[str, str], bytes] | None:
+        puts.append(path) if method == "PUT" else None
+        return (422, {}, refusal) if method == "PUT" and len(puts) > 1 else None
+
+    oracle.fault = no_end
+    send_what_is_left(collect, tmp_path)
+    assert oracle.jobs[JOB]["status"] == "running" and len(puts) == 2
 
 
 def test_the_status_of_somebody_elses_job_is_left_alone(oracle: Oracle, collect: Collect, tmp_path: Path) -> None:
@@ -134,6 +152,8 @@ def test_a_run_that_goes_on_is_not_ended_by_somebody_who_looks(
     oracle.wait(lambda: JOB in oracle.jobs)
     assert collect("watch", "--once", str(tmp_path / "state/runs")).wait(30) == 0
     assert oracle.jobs[JOB]["status"] == "running" and NAME not in oracle.sealed
+    (folder,) = (tmp_path / "state/runs").iterdir()
+    assert (folder / RECORD).exists()
     release.write_bytes(b"")
     assert process.wait(30) == 0
     assert oracle.jobs[JOB]["status"] == "succeeded"
