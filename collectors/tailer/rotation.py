@@ -304,6 +304,7 @@ class Tailer:
                 member.existed -= size - file.sent  # these come again, in the next generation
             self.replaced(family, member, now)
         elif size > member.size:
+            self.scan_wanted = self.scan_wanted or member.number is None  # its elders get their numbers first
             if not file.is_open:  # whose bytes these are is known when they are read
                 member.size, member.grew_at, member.sealed = size, now, False
                 self._touch(family, member)
@@ -312,7 +313,7 @@ class Tailer:
             else:
                 member.grow(size, now)
                 self._touch(family, member)
-        elif touched and not member.pending and self._has_other_bytes(member):
+        elif touched and self._has_other_bytes(member):
             self.replaced(family, member, now)
 
     @staticmethod
