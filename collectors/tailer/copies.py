@@ -12,15 +12,12 @@ from collectors.tailer.reader import LostMark, TailedFile
 
 
 def is_alike(member: Member, old: Member) -> bool:
-    """Whether both begin with the same bytes, as far as those are known."""
+    """Whether it may be a copy of the old one: both begin with the same bytes, as far as those are known."""
+    if old.pinned or isinstance(old.file, LostMark):
+        return False
     head, known = member.file.head, old.file.head
     shorter = min(len(head), len(known))
     return shorter > 0 and head[:shorter] == known[:shorter]
-
-
-def may_have_copies(old: Member) -> bool:
-    """Whether it is a file that others may be copies of."""
-    return not old.pinned and not isinstance(old.file, LostMark)
 
 
 def is_readable(old: Member) -> bool:
@@ -43,6 +40,15 @@ def ends_alike(copy: Member, old: Member) -> bool:
     return copy.size <= size and _end(copy, count) == old.file.peek(copy.size - count, count)
 
 
+def may_continue(copy: Member, old: Member) -> bool:
+    """Whether the copy has the bytes that were last seen in the old file, as far as it reaches."""
+    assert isinstance(old.file, TailedFile)
+    for end, seen in ((old.file.sent, old.file.last_sent), old.mark):
+        if seen and len(seen) <= end <= copy.size and _bytes(copy, end - len(seen), len(seen)) != seen:
+            return False
+    return True
+
+
 def take_over(family: Family, old: Member, copy: Member) -> bool:
     """
     The copy gives what can be had of a lost generation from nowhere else.
@@ -61,6 +67,17 @@ def take_over(family: Family, old: Member, copy: Member) -> bool:
     else:
         family.members.insert(place, copy)
     return replaces
+
+
+def _bytes(copy: Member, start: int, count: int) -> bytes:
+    assert isinstance(copy.file, TailedFile)
+    data = b""
+    while len(data) < count:
+        piece = copy.file.peek(start + len(data), count - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
 
 
 def _end(copy: Member, count: int) -> bytes:

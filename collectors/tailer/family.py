@@ -43,6 +43,7 @@ class Member:
         rank_told: the service was told the family's rank for this generation.
         pinned: a spool: found under no name, and always looked at.
         recheck: bytes before `sent` to send once more, to be compared.
+        mark: a place, and the bytes seen before it while they could not be sent: a copy has them too.
         grew_at, lost_at, blocked_until: monotonic seconds.
         modified_at: of the file, in seconds since 1970, as last looked at.
     """
@@ -61,6 +62,7 @@ class Member:
     rank_told: bool = False
     pinned: bool = False
     recheck: int = 0
+    mark: tuple[int, bytes] = (0, b"")
     grew_at: float = 0.0
     lost_at: float = 0.0
     blocked_until: float = 0.0

@@ -194,6 +194,11 @@ class TailedFile:
             self.close()  # on NFS, deleted elsewhere: its name tells whether it can be had again
             raise
 
+    @property
+    def last_sent(self) -> bytes:
+        """The bytes just before `sent`, as far as they are known."""
+        return self._tail or b""
+
     def goes_on(self) -> bool:
         """Whether what is in the file follows what was there, as far as it can be read; learns a head that grows."""
         try:

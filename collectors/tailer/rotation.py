@@ -20,7 +20,7 @@ from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
 from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
 from collectors.tailer.newcomers import Newcomers, size_on_disk
 from collectors.tailer.packed import PACKED, PackedFile
-from collectors.tailer.reader import Descriptors, LostMark, Replaced, Tailed, TailedFile
+from collectors.tailer.reader import TAIL_BYTES, Descriptors, LostMark, Replaced, Tailed, TailedFile
 from logsvc.model.stream import StreamName
 
 GONE_SECONDS = 60.0  # a file without a name is held open this long after its last byte
@@ -311,6 +311,8 @@ class Tailer:
             elif isinstance(file, TailedFile) and not file.goes_on():
                 self.replaced(family, member, now)
             else:
+                if isinstance(file, TailedFile) and (member.pending or not file.sent):
+                    member.mark = (size, file.peek(max(0, size - TAIL_BYTES), min(size, TAIL_BYTES)))
                 member.grow(size, now)
                 self._touch(family, member)
         elif touched and self._has_other_bytes(member):
@@ -401,30 +403,30 @@ class Tailer:
         As long as the member itself can be read, a copy holds nothing new and waits; then it takes
         the generation over and gives the bytes that were not read in time.
         """
-        for old in reversed(family.members):
-            if not copies.may_have_copies(old) or not copies.is_alike(member, old):
-                continue
-            if not copies.is_whole(member):
-                self._wait(member)
-                return True
-            if copies.is_readable(old):
-                try:
-                    if not copies.ends_alike(member, old):
-                        continue
-                except OSError:
-                    self._wait(member)
-                    return True
-                if isinstance(member.file, PackedFile) and not old.pending:
-                    self._newcomers.dismiss(member)
-                else:
-                    self._wait(member)
-                return True
-            if copies.take_over(family, old, member):
-                self._remove(old)
-            self._by_inode[member.key] = (family, member)
-            self._touch(family, member)
+        alike = [old for old in reversed(family.members) if copies.is_alike(member, old)]
+        if alike and not copies.is_whole(member):
+            self._wait(member)
             return True
-        return False
+        try:
+            for old in filter(copies.is_readable, alike):
+                if copies.ends_alike(member, old):
+                    if isinstance(member.file, PackedFile) and not old.pending:
+                        self._newcomers.dismiss(member)
+                    else:
+                        self._wait(member)
+                    return True
+            lost = [old for old in alike if not copies.is_readable(old) and copies.may_continue(member, old)]
+        except OSError:
+            self._wait(member)
+            return True
+        if not lost:
+            return False
+        old = next((one for one in lost if one.file.sent <= member.size), lost[0])
+        if copies.take_over(family, old, member):
+            self._remove(old)
+        self._by_inode[member.key] = (family, member)
+        self._touch(family, member)
+        return True
 
     def _wait(self, member: Member) -> None:
         self._newcomers.wait(member)
