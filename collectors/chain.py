@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -155,7 +156,7 @@ class Chain:
         gap = Segment(victims[0].first, victims[-1].last, victims[0].offset, len(line), lost_bytes)
         self._place_spare(gap.name, line)
         for victim in victims:
-            if victim.name != gap.name:
+            with suppress(OSError):  # the line stands for it from now on, whether it is there or not
                 os.unlink(self.folder / victim.name)
         self.segments[first : last + 1] = [gap]
         self.end += gap.size - sum(victim.size for victim in victims)
@@ -174,19 +175,25 @@ class Chain:
         self.end += len(line)
 
     def give_back(self, before: int) -> None:
-        """Delete the segments that end before this place, but the one that is written to."""
+        """
+        Delete the segments that end before this place, but the one that is written to.
+
+        Raises:
+            OSError: not all could be deleted; they are tried again.
+        """
         while len(self.segments) > 1 and self.base + self.segments[0].size <= before:
             old, following = self.segments[0], self.segments[1]
             base = self.base + old.size
             renamed = Segment(following.first, following.last, base, following.size, following.lost_bytes)
             os.rename(self.folder / following.name, self.folder / renamed.name)
+            self.segments[1] = renamed
             if old.first == 0:
                 self._head = self.head()
                 os.rename(self.folder / old.name, self.folder / HEAD)
                 os.truncate(self.folder / HEAD, len(self._head))
             else:
                 os.unlink(self.folder / old.name)
-            self.segments[:2] = [renamed]
+            del self.segments[0]
             self.base = base
 
     def prepend(self, line: bytes, offset: int) -> None:
@@ -247,7 +254,8 @@ class Chain:
 
     def remove(self) -> None:
         """Nothing stays on disk, and the head in memory; may be called twice."""
-        self._head = self.head()
+        with suppress(OSError):  # somebody has deleted the folder
+            self._head = self.head()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
 

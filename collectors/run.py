@@ -133,9 +133,9 @@ class _Run:
 
     def __init__(self, options: RunOptions, spool: Spool, agent: Agent, status: JobStatus, say: Say) -> None:
         self.options, self.spool, self.agent, self.status, self.say = options, spool, agent, status, say
-        place = StreamName(options.job, options.task, ordinary_path(options.job, options.task))
+        self._place = StreamName(options.job, options.task, ordinary_path(options.job, options.task))
         file = SpooledFile(spool.chain, options.spool_bytes // HELD_PARTS)
-        self._log = agent.tailer.adopt(place, file, time.monotonic())
+        self._log = agent.tailer.adopt(self._place, file, time.monotonic())
         self._tee = True
         self._ended = threading.Event()  # nothing more is written to the spool
         self._stop = threading.Event()  # stop sending
@@ -266,12 +266,16 @@ class _Run:
         self.agent.wake.set()
         sender.join(1.0)
         progress.clear()
+        sent = not self._log.pending or self.agent.tailer.families[self._place].dropped
         done = not sender.is_alive() and self._sender_error is None and self.agent.is_done()
-        if done:
+        if done and sent:
             self.spool.remove()
             self.agent.close()
             return
         reason = str(self._sender_error or self.agent.problem or "not in time")
+        if not self.spool.chain.folder.exists():
+            self.say(f"the log is not all sent: somebody has deleted {self.spool.folder}")
+            return
         self.say(
             f"the log is not all sent: {reason}. It stays in {self.spool.folder}; send it later with: "
             f"logsvc-collector watch --once {shlex.quote(os.fspath(self.spool.folder))} "

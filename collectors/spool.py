@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -155,7 +156,12 @@ class Spool:
 
     def _drop_oldest(self) -> bool:
         """The oldest segment that was never sent goes; a line in its place says so."""
-        chain = self.chain
+        try:
+            return self._cut_oldest(self.chain)
+        except OSError:
+            return False  # no room for the line, or somebody has deleted the folder
+
+    def _cut_oldest(self, chain: Chain) -> bool:
         first = self._oldest_to_drop()
         last = first + 1 if chain.segments[first].lost_bytes else first  # a gap that grows stays one line
         while last + 2 < len(chain.segments) and not chain.ends_a_line(last):
@@ -167,10 +173,7 @@ class Spool:
         line = lost_line(lost, f"{self._full} before the service took them")
         if not chain.ends_a_line(first - 1):
             line = b"\n" + line
-        try:
-            chain.cut(first, last, line, lost)
-        except OSError:
-            return False
+        chain.cut(first, last, line, lost)
         self._say(f"{self._full}: the oldest lines are being lost")
         self.gaps += not any(victim.lost_bytes for victim in victims)  # else one of them grows
         self.lost_bytes += sum(0 if victim.lost_bytes else victim.size for victim in victims)
@@ -235,7 +238,7 @@ class SpooledFile:
     def head(self) -> bytes:
         """The first <= HEAD_BYTES bytes of the stream."""
         if len(self._head) < HEAD_BYTES:
-            with self._chain.changed:
+            with self._chain.changed, suppress(OSError):  # somebody has deleted the folder
                 self._head = self._chain.head()
         return self._head
 
@@ -275,7 +278,8 @@ class SpooledFile:
         """`data`, read from `sent` on, is acknowledged: what lies before is given back."""
         self.sent += len(data)
         with self._chain.changed:
-            self._chain.give_back(self.sent - KEPT_BYTES)
+            with suppress(OSError):  # with the next, or never where somebody has deleted the folder
+                self._chain.give_back(self.sent - KEPT_BYTES)
             self._chain.changed.notify_all()
 
     def move_to(self, offset: int) -> None:

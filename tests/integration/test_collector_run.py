@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from integration.collector_oracle import TOKEN, Oracle
-from integration.command_rig import JOB, NAME, Commands, python, shell, shipped
+from integration.command_rig import JOB, LOG, NAME, Commands, python, shell, shipped
 
 
 def test_output_in_order_as_one_sealed_log(oracle: Oracle, run: Commands, tmp_path: Path) -> None:
@@ -181,6 +181,23 @@ def test_folders_are_shipped_while_the_command_runs(oracle: Oracle, run: Command
     run("sh", "-c", script, options=("--watch", str(folder))).communicate(timeout=30)
     path = f"modelarts-job-{JOB}/ascend/process_log/worker-0/debug/plog/plog-114_20220718191843620.log"
     assert oracle.content(path) == {0: b"hccl end"}
+
+
+def test_a_log_file_of_the_same_name_does_not_end_the_commands_own(
+    oracle: Oracle, run: Commands, tmp_path: Path
+) -> None:
+    """The platform's own copy, say: it goes to `other`."""
+    folder = tmp_path / "platform"
+    folder.mkdir()
+    (folder / LOG).write_bytes(b"theirs\n")
+    process = run(
+        *python("import sys; print('mine'); sys.stdin.read(); print('end')"), options=("--watch", str(folder))
+    )
+    oracle.wait(lambda: any(b"theirs" in data for data in oracle.held.values()))
+    process.communicate(timeout=30)
+    assert shipped(oracle) == b"mine\nend\n"
+    (path,) = (name[2] for name in oracle.held if name[2] != LOG)
+    assert path.startswith(f"modelarts-job-{JOB}/other/worker-0/") and oracle.content(path) == {0: b"theirs\n"}
 
 
 def test_one_failed_task_fails_the_job(oracle: Oracle, run: Commands) -> None:

@@ -186,6 +186,19 @@ def test_a_killed_collector_leaves_a_spool_that_is_shipped_later(oracle: Oracle,
     assert not (folder / f"{LOG}.spool").exists()
 
 
+def test_a_spool_that_somebody_deletes_does_not_harm_the_training(oracle: Oracle, run: Commands) -> None:
+    oracle.fault = away
+    training = Training(run(*python(WRITER), options=("--spool-bytes", "1M", "--drain", "1")))
+    training.write(10_000)
+    training.is_shown()
+    shutil.rmtree(run.state_dir)
+    oracle.fault = None
+    training.write(100_000)
+    training.is_shown()
+    assert training.end() == 0
+    assert any(b"the log is not all sent: somebody has deleted" in line for line in training.said)
+
+
 def test_two_runs_left_behind_are_two_generations(oracle: Oracle, run: Commands) -> None:
     """A task that was started again, and again without a service."""
     oracle.fault = away
