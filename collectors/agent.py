@@ -28,10 +28,12 @@ BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
 BACKOFF_CEILING_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
 REPEAT_SECONDS = 60.0  # until the same words are said again
-LOOK_SHARE = 0.02  # of a core, at most, for looks at files at rest: dearer ones are made less often, down to
+CHECKPOINT_SHARE = 0.005  # of a core, at most, for checkpoints
+LOOK_SHARE = 0.015  # of a core, at most, for looks at files at rest: dearer ones are made less often, down to
 LOOK_CEILING_SECONDS = 5.0  # between two of them
+SCAN_SHARE = 0.1  # of a core, at most, for scans that something seen asks for
 BUSY_SHARE = 0.0125  # of a core, about, while lines come: dearer rounds are made less often, down to
-BUSY_CEILING_SECONDS = 0.5  # between two of them
+BUSY_CEILING_SECONDS = 0.5  # from one to the next
 GATHER_SECONDS = 0.02  # lines that come together go together
 
 ERROR_KINDS = ("unavailable", "unauthorized", "refused", "expired", "unreadable")
@@ -74,6 +76,7 @@ class Agent:
         self._failures = 0
         self._retry_at = 0.0
         self._next_look = 0.0
+        self._next_scan = 0.0
         self._next_checkpoint = 0.0
         self._runs_met: set[str] = set()
         self._left_runs: list[tuple[JobStatus, list[Optional[Member]]]] = []
@@ -115,28 +118,29 @@ class Agent:
     def step(self) -> float:
         """Do what is due; returns seconds until something is due again."""
         now = self.stepped_at = time.monotonic()
-        used = before = time.thread_time()
-        if now >= self._next_look or self.tailer.scan_wanted:
+        began = time.thread_time()
+        if now >= self._next_look or (self.tailer.scan_wanted and now >= self._next_scan):
             self.tailer.look(now)
             self._meet_left_runs()
             self._say_unplaced()
-            used = time.thread_time()
-            cost = min((used - before) / LOOK_SHARE, LOOK_CEILING_SECONDS)
-            self._next_look = now + max(self.settings.rest_seconds, cost)
+            cost, began = time.thread_time() - began, time.thread_time()
+            self._next_look = now + max(self.settings.rest_seconds, min(cost / LOOK_SHARE, LOOK_CEILING_SECONDS))
+            self._next_scan = now + min(cost / SCAN_SHARE, LOOK_CEILING_SECONDS)
         else:
             self.tailer.poll(now)
         if self.state and (now >= self._next_checkpoint or self.tailer.checkpoint_wanted):
-            self._next_checkpoint = now + CHECKPOINT_SECONDS
-            self.state.save(self.tailer.remembered())
+            self._save(self.state, now)
         more = False
         if now >= self._retry_at:
             more = self._send(now)
         if more:
             return 0.0
         if self.tailer.active:
-            cost = min((time.thread_time() - used) / BUSY_SHARE, BUSY_CEILING_SECONDS)
-            return max(self.settings.busy_seconds, cost)
-        return max(0.0, self._next_look - time.monotonic())
+            cost = min((time.thread_time() - began) / BUSY_SHARE, BUSY_CEILING_SECONDS)
+            due = now + max(self.settings.busy_seconds, cost)
+        else:
+            due = self._next_look
+        return max(0.0, due - time.monotonic())
 
     def loop(self, stop: threading.Event, *, idle: Optional[Callable[[], bool]] = None) -> None:
         """Step until `stop` is set (and `wake`), or until `idle` says so after a step."""
@@ -202,6 +206,12 @@ class Agent:
             self._tell(f"{self.client.server} answers again")
         self._failures, self.problem = 0, None
         return more
+
+    def _save(self, state: State, now: float) -> None:
+        began = time.thread_time()
+        state.save(self.tailer.remembered())
+        cost = (time.thread_time() - began) / CHECKPOINT_SHARE
+        self._next_checkpoint = now + max(CHECKPOINT_SECONDS, cost)
 
     def _tell(self, text: str) -> None:
         if self.progress:

@@ -48,9 +48,12 @@ class Rig:
         return self.discovery.scans - before
 
     def rest(self) -> None:
-        """Until nothing that was there at the start is news."""
+        """Until nothing that was there at the start is news, and all have their generations."""
         for _ in range(20):
             if self.look() == 0:
+                for family in self.tailer.families.values():
+                    for member in family.members:
+                        family.give_number(member)
                 return
         raise AssertionError("each look is a full scan")
 
