@@ -102,7 +102,8 @@ def many_streams(report: Report, service: Service, scale: Scale, folder: Path) -
     lines = FLEET_LINES_PER_SECOND // FLEET_WRITES_PER_SECOND
     with _collector(service, folder / "streams") as collector, _Writers(collector.logs, FLEET_FILES) as writers:
         writers.start(lambda stamp, n: _line(stamp, n, 100) * lines, FLEET_WRITES_PER_SECOND)
-        _held(service, collector, 2 * 100 * lines * FLEET_FILES)
+        _held(service, collector, 100 * lines * FLEET_FILES)
+        _held(service, collector, writers.written)  # the streams are made, and it has caught up
         used, start = collector.cpu_seconds(), time.perf_counter()
         service_used = service.cpu_seconds()
         end = start + scale.collector_fleet_seconds
@@ -197,7 +198,7 @@ class _Writers:
         self.paths = [folder / f"{n}.log" for n in range(count)]
         self._files = [os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) for path in self.paths]
         self._stop = threading.Event()
-        self._written = 0
+        self.written = 0
         self._thread: threading.Thread | None = None
 
     def start(self, make: Callable[[int, int], bytes], per_second: int) -> None:
@@ -208,7 +209,7 @@ class _Writers:
             while not self._stop.is_set():
                 due = int((time.perf_counter() - start) * pace)
                 for n in range(n, due):  # noqa: B020 (goes on where it was)
-                    self._written += os.write(self._files[n % len(self._files)], make(time.time_ns(), n))
+                    self.written += os.write(self._files[n % len(self._files)], make(time.time_ns(), n))
                 n = max(n, due)
                 self._stop.wait(0.005)
 
@@ -220,7 +221,7 @@ class _Writers:
         self._stop.set()
         if self._thread:
             self._thread.join()
-        return self._written
+        return self.written
 
     def __enter__(self) -> _Writers:
         return self
