@@ -17,7 +17,7 @@ from logsvc.errors import CannotStart
 CHECKPOINT = "checkpoint.json"
 LOCK = "lock"
 _FIELDS = {
-    **dict.fromkeys(("job", "task", "path", "name", "line"), str),
+    **dict.fromkeys(("job", "task", "path", "name", "line", "head"), str),
     **dict.fromkeys(("generation", "device", "inode", "sent", "size", "ended_a_line", "behind"), int),
 }
 

@@ -13,7 +13,7 @@ from collectors.tailer.reader import LostMark, TailedFile
 
 def is_alike(member: Member, old: Member) -> bool:
     """Whether it may be a copy of the old one: both begin with the same bytes, as far as those are known."""
-    if old.pinned or isinstance(old.file, LostMark):
+    if old.pinned or isinstance(old.file, LostMark) or not old.file.name:
         return False
     head, known = member.file.head, old.file.head
     shorter = min(len(head), len(known))

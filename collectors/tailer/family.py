@@ -233,7 +233,15 @@ class Family:
             self.take(member, one, sure=hinted or alone)
         # What a checkpoint told of as lost: found after all, in these files.
         taken = {_number(one) for _, one in pairs}
-        self.members = [member for member in self.members if member in free or member.number not in taken]
+        numbers = {_number(one) for one in held}
+        members, self.members = self.members, []
+        for member in members:
+            if member.lost and member.number is not None and member.number not in numbers:
+                if any(_is_found(member, one) for one in free):
+                    continue
+                member.number = None  # the service has nothing of it: it gets its place among the others
+            if member in free or member.number is None or member.number not in taken:
+                self.members.append(member)
         if not pairs:
             return []
         oldest = self.members.index(pairs[0][0])
@@ -290,6 +298,12 @@ def fit(member: Member, one: Held, hint: Optional[Hint] = None) -> int:
 
 def _number(one: Held) -> int:
     return int(one["generation"])
+
+
+def _is_found(lost: Member, member: Member) -> bool:
+    """Whether a file holds what a checkpoint told of as perhaps lost."""
+    size = _size(member)
+    return member.file.head.startswith(lost.file.head) and (size is None or size >= lost.existed)
 
 
 def _size(member: Member) -> Optional[int]:

@@ -15,6 +15,7 @@ from collectors.tailer.family import Family, Hint, Member
 from collectors.tailer.reader import LostMark, TailedFile
 from logsvc.model.stream import StreamName
 
+HEAD_KEPT = 64  # bytes of the head, of files that are not wholly sent
 AWAY = "the file was truncated or deleted while the collector was away"
 
 
@@ -62,6 +63,7 @@ class Memory:
             file = TailedFile("", entry["device"], entry["inode"])
             file.move_to(entry["sent"])
             file.ended_a_line = bool(entry["ended_a_line"])
+            file.head = _from_hex(entry["head"])
             member = Member(file, number=entry["generation"], seen=False)
             if entry["line"]:
                 member.file = LostMark(file, entry["sent"], entry["line"].encode(), behind=entry["behind"])
@@ -99,6 +101,7 @@ def _entry(family: Family, member: Member) -> Hint:
         "name": file.name,
         "sent": mark.start if mark else file.sent,
         "size": member.existed,
+        "head": file.head[:HEAD_KEPT].hex() if member.existed > file.sent else "",
         "ended_a_line": int(isinstance(file, TailedFile) and file.ends_in_a_line),
         "line": mark.line.decode("utf-8", "replace") if mark else "",
         "behind": mark.behind if mark else 0,
@@ -107,3 +110,10 @@ def _entry(family: Family, member: Member) -> Hint:
 
 def _place(entry: Hint) -> StreamName:
     return StreamName(entry["job"], entry["task"], entry["path"])
+
+
+def _from_hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""

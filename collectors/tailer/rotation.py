@@ -177,8 +177,12 @@ class Tailer:
 
     def resolve(self, family: Family, generations: list[Held], now: float) -> None:
         """The service's answer for a family; files without a place in it go to `other`."""
+        recalled = [member for member in family.members if not member.file.name]
         for stray in family.resolve(generations, self._memory.hints(family.place)):
             self._move_elsewhere(stray)
+        for member in recalled:
+            if member not in family.members:
+                self._remove(member)  # its bytes are there after all
         self._settle(family, now)
 
     def drop_job(self, job: str, why: str) -> None:
@@ -385,6 +389,9 @@ class Tailer:
         if family.matched and not copies.is_whole(member):
             self._wait(member)
         elif past is not None:
+            for old in [old for old in family.members if old.number == past["generation"]]:
+                family.members.remove(old)  # recalled as lost
+                self._remove(old)
             family.take(member, past)
             self._append(family, member, before_last=bool(family.members))
         elif is_first or newest is None or not newest.seen or (newest.age != CURRENT and member.age > newest.age):
