@@ -225,7 +225,7 @@ class _Run:
             self.agent.wake.set()
             self._show(buffer[:count])
             if count < GATHER_BYTES:
-                time.sleep(GATHER_SECONDS)
+                gone.wait(GATHER_SECONDS)
 
     def _show(self, view: memoryview) -> None:
         while self._tee and view:

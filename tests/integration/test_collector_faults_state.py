@@ -83,7 +83,6 @@ def test_a_checkpoint_that_is_spoilt(rig: Rig, name: str) -> None:
     rig.proxy.add(cut_request(0.7, rig.kill))
     rig.start()
     rig.proxy.wait()
-    assert _look(rig.checkpoint) == spoilt, "it was read as the test has left it"
     rig.start()
     journal.write()
     rig.settle(journal)
