@@ -47,6 +47,7 @@ class Clock:
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_NO_CACHE": "1",  # read again at each question
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # that clock never jumps
+            "NO_FAKE_STAT": "1",  # nor do the times of files
         }
 
     def jump(self, seconds: int) -> None:
