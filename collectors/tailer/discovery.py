@@ -89,6 +89,7 @@ class Discovery:
     runs: list[str] = field(default_factory=list)
     bases: frozenset[str] = frozenset()
     folders: Folders = field(default_factory=Folders)  # of the last scan
+    is_torn: bool = False  # names changed during the last scan: a file may have been missed
     _places: dict[str, Union[StreamName, str]] = field(default_factory=dict)  # by name; or why there is none
     _used: set[str] = field(default_factory=set)  # names asked for in the scan under way
     _skipped: dict[str, str] = field(default_factory=dict)  # of the scan under way
@@ -114,6 +115,7 @@ class Discovery:
         self.spools.clear()
         self.runs.clear()
         self._skipped = {}
+        self.is_torn = False
         self._used = set()
         claimed: set[tuple[int, int]] = set()
         found: list[Found] = []
@@ -217,7 +219,7 @@ class Discovery:
                     else:
                         self._skipped[entry.path] = NO_FILE
                 except OSError:
-                    continue  # gone between the listing and the look
+                    self.is_torn = True  # gone between the listing and the look, or renamed
 
     def _cannot_read(self, name: str, exc: OSError) -> None:
         """A folder that is there and cannot be listed is told; one that is not there may come."""

@@ -27,6 +27,7 @@ GONE_SECONDS = 60.0  # a file without a name is held open this long after its la
 COPY_SECONDS = 10.0  # so long a copy of lost bytes is waited for, and a place for a rotated file
 HOT_SECONDS = 3.0  # a file that grew is looked at often for this long
 SCAN_SECONDS = 5.0  # at most between two full scans: a folder's time alone is not trusted for longer
+SCANS_AGAIN = 2  # where names change meanwhile
 SCAN_SHARE = 0.01  # of a core, at most, for full scans that nothing asked for
 
 TRUNCATED = "the file was truncated or replaced before they were sent"
@@ -90,7 +91,11 @@ class Tailer:
             if member.pinned:
                 self._look(family, member, member.file.size(), member.modified_at, now)
         newcomers: dict[StreamName, list[Found]] = {}
-        for found in self.discovery.scan():
+        everything = self.discovery.scan()
+        for _ in range(SCANS_AGAIN):
+            if self.discovery.is_torn:
+                everything = self.discovery.scan()
+        for found in everything:
             if found.place.job in self.expired:
                 continue
             known = self._known(found, now)
@@ -384,6 +389,13 @@ class Tailer:
             self._wait(member)
             return
         if self._is_copy(family, member):
+            return
+        gone = member.size > 0 and not member.file.head
+        if gone or (family.matched and member.unpacking):
+            self._wait(member)
+            if newest and newest.number is None and now - member.grew_at <= COPY_SECONDS:
+                newest.blocked_until = now + 0.001  # this round: it may be an elder, which gets its number first
+                self.scan_wanted = True
             return
         past = family.find_past(member) if family.matched else None
         if family.matched and not copies.is_whole(member):
