@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench import collector, ingest, limits, live, plan, restart, searches
@@ -84,15 +85,21 @@ def _measure(report: Report, corpus: plan.Corpus, scale: plan.Scale, only: set[s
         finally:
             service.stop()
     step("jobs", lambda: ingest.many_jobs(report, folder, corpus, scale.jobs_bytes))
-    if only & set(COLLECTED):
-        service = Service(folder / "collected").start()
-        try:
-            step("collector-cost", lambda: collector.costs(report, service, scale, folder))
-            step("collector-speed", lambda: collector.full_speed(report, service, corpus, folder))
-            step("collector-outage", lambda: collector.outage(report, service, scale, folder))
-            step("collector-streams", lambda: collector.many_streams(report, service, scale, folder))
-        finally:
-            service.stop()
+    collected: dict[str, Callable[[Service], None]] = {
+        "collector-cost": lambda service: collector.costs(report, service, scale, folder),
+        "collector-speed": lambda service: collector.full_speed(report, service, corpus, folder),
+        "collector-outage": lambda service: collector.outage(report, service, scale, folder),
+        "collector-streams": lambda service: collector.many_streams(report, service, scale, folder),
+    }
+    for name, measure in collected.items():
+        step(name, partial(_on_its_own, Service(folder / name), measure))
+
+
+def _on_its_own(service: Service, measure: Callable[[Service], None]) -> None:
+    try:
+        measure(service.start())
+    finally:
+        service.stop()
 
 
 def _allow_many_files() -> None:
