@@ -78,9 +78,10 @@ class Registry:
             return [each for each in self._by_id.values() if each.draft.size and not each.busy and not each.packing]
 
     def ids_with_tail(self) -> list[int]:
-        """Streams that hold, or may hold, unpacked bytes."""
+        """Streams that hold, or may hold, unpacked bytes; until the commit that packs them is visible."""
         with self._lock:
-            return [*self._cold, *(each.id for each in self._by_id.values() if each.draft.size)]
+            hot = (each.id for each in self._by_id.values() if each.draft.size or each.tail.view.size)
+            return [*self._cold, *hot]
 
     def _load(self, where: str, values: tuple[object, ...]) -> HotStream | None:
         with self._lock, self._catalog.reader() as reader:

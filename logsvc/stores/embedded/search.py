@@ -115,10 +115,9 @@ class Searcher:
     def matches(self, stream: int, query: SearchQuery, cancelled: threading.Event) -> Matches:
         """What `LogStore.matches` promises."""
         scanner = Scanner(query)
-        held = self._registry.by_id(stream)
-        if held is None or not held.committed:
+        snap = self._snapshot(stream)
+        if snap is None:
             raise NotFound(f"there is no stream {stream}")
-        snap = Snapshot(held)
         limits = Limits(time.monotonic() + query.time_limit_seconds, cancelled)
         page = _Page(query.limit)
         seams = self._blocks.rows(snap, "AND opens_inside ORDER BY offset")
@@ -141,18 +140,19 @@ class Searcher:
         limits = Limits(time.monotonic() + query.time_limit_seconds, cancelled)
         page, whole = _Page(query.limit), _Found()
         totals: dict[int, int] = {}
+        # Before the chunks are looked up: a tail that is packed meanwhile is seen here, or there.
+        tailed = self._with_tail(set(streams))
         seams = _by_stream(self._blocks.rows_with_seam())
-        rows, worth = self._candidates_of_all(scanner, seams)
+        rows, worth = self._candidates_of_all(scanner, {*seams, *tailed})
         place = list(streams).index(after[0]) if after and after[0] in streams else -1
         for index, stream in enumerate(streams):
             if (worth is not None and stream not in worth) or (index < place and not query.count):
                 continue
             if (page.complete and not query.count) or whole.unfinished:
                 break
-            held = self._registry.by_id(stream)
-            if held is None or not held.committed:
+            snap = tailed.get(stream) or self._snapshot(stream)
+            if snap is None:
                 continue
-            snap = Snapshot(held)
             some = self._blocks.rows(snap) if worth is None else rows.get(stream, [])
             line = after[1] if after and index == place else 0
             scanner.after = line if index >= place else snap.total_lines
@@ -189,16 +189,25 @@ class Searcher:
         return [row for row in self._blocks.rows_of_columns(columns) if row.stream == snap.stream]
 
     def _candidates_of_all(
-        self, scanner: Scanner, seams: dict[int, list[ChunkRow]]
+        self, scanner: Scanner, others: set[int]
     ) -> tuple[dict[int, list[ChunkRow]], set[int] | None]:
-        """Candidates by stream, and the streams worth a look (None: all, with all their chunks)."""
+        """Candidates by stream, and with `others` the streams worth a look (None: all, with all their chunks)."""
         if scanner.never:
             return {}, set()
         if not scanner.need.alternations:
             return {}, None
         columns = self._filters.candidates(scanner.need, None).tolist()
         rows = _by_stream(self._blocks.rows_of_columns(columns))
-        return rows, {*rows, *seams, *self._registry.ids_with_tail()}
+        return rows, {*rows, *others}
+
+    def _with_tail(self, streams: set[int]) -> dict[int, Snapshot]:
+        """Those of the streams that hold unpacked bytes, as they are now."""
+        found = ((stream, self._snapshot(stream)) for stream in self._registry.ids_with_tail() if stream in streams)
+        return {stream: snap for stream, snap in found if snap}
+
+    def _snapshot(self, stream: int) -> Snapshot | None:
+        held = self._registry.by_id(stream)
+        return Snapshot(held) if held is not None and held.committed else None
 
     def _parts(self, snap: Snapshot, scanner: Scanner, rows: list[ChunkRow], seams: list[ChunkRow]) -> list[_Part]:
         """Blocks to look at, in order; those that chunk borders cut always."""
