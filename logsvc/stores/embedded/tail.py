@@ -209,7 +209,7 @@ def load_stream(reader: sqlite3.Connection, row: tuple) -> HotStream:  # type: i
         tail.add(piece_row, data, received_ms)
     tail.publish()
     stream = HotStream(id_, StreamName(job, task, path, generation), kind, rank, device, created_ms, tail)
-    stream.head = head
+    stream.head = head[:packed_bytes]  # when it was written, the tail may have been longer than what was packed
     for piece in tail.pieces:
         stream.lead(piece)
     stream.sealed, stream.committed = bool(sealed), True
