@@ -211,7 +211,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     token_file = given.token_file or environment.get("LOGSVC_TOKEN_FILE")
     return Settings(
         server=given.server or environment.get("LOGSVC_SERVER") or SERVER_DEFAULT,
-        token_file=Path(token_file) if token_file else None,
+        token_file=Path(token_file).expanduser() if token_file else None,  # a start command may have no shell
         token=environment.get("LOGSVC_TOKEN") or None,
         ca_file=Path(given.ca_file) if given.ca_file else None,
         state_dir=state_folder(given.state_dir, environment),
