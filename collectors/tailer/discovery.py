@@ -19,7 +19,7 @@ from collectors.settings import Identity
 from collectors.spool import SPOOL_SUFFIX
 from collectors.tailer.folders import Folders
 from collectors.tailer.packed import PACKED
-from collectors.tailer.places import ASCEND_FILE, FIRST_TASK, ORDINARY, PROC, other_place, pid_in, place_of, task_beside
+from collectors.tailer.places import ASCEND_FILE, ORDINARY, PROC, pid_in, place_of, task_beside
 from collectors.tailer.ranks import LaunchLog, Process, RankMap, RankTable
 from logsvc.errors import BadInput
 from logsvc.model.stream import StreamName, parse_path
@@ -162,16 +162,6 @@ class Discovery:
                 self._spooled_logs[place] = LaunchLog(self._rank_map, place.job, place.task)
             self._spooled_logs[place].hear(offset, data)
         return self._rank_map.version != version
-
-    def elsewhere(self, name: str) -> Optional[StreamName]:
-        """Another place for a file whose own is taken: `other`, by its whole name."""
-        known = self._places.get(name)
-        place = known if isinstance(known, StreamName) else None
-        job = place.job if place else self.identity.job
-        if job is None:
-            return None
-        task = place.task if place else self.identity.task or FIRST_TASK
-        return StreamName(job, task, other_place(job, task, os.path.abspath(name).strip("/")))
 
     def _files(
         self, root: Path, top: str, links: list[tuple[Path, str]], visited: set[tuple[int, int]]

@@ -20,6 +20,7 @@ from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
 from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
 from collectors.tailer.newcomers import Newcomers, size_on_disk
 from collectors.tailer.packed import PACKED, PackedFile
+from collectors.tailer.places import other_place
 from collectors.tailer.reader import TAIL_BYTES, Descriptors, LostMark, Replaced, Tailed, TailedFile
 from logsvc.model.stream import StreamName
 
@@ -483,12 +484,14 @@ class Tailer:
         return recent or waits or member.is_open_ended or (member.pinned and not member.sealed)
 
     def _move_elsewhere(self, member: Member) -> None:
-        name = member.file.name
-        place = self.discovery.elsewhere(name[: -len(PACKED)] if isinstance(member.file, PackedFile) else name)
-        if place is not None:
-            member.file.move_to(0)
-            member.number, member.recheck, member.superseded, member.sealed = None, 0, False, False
-            self._append(self._family(place), member)
+        """A file whose own place is taken: `other`, by its whole name."""
+        assert member.place is not None
+        name = member.file.name[: -len(PACKED)] if isinstance(member.file, PackedFile) else member.file.name
+        job, task = member.place.job, member.place.task
+        member.file.move_to(0)
+        member.number, member.recheck, member.superseded, member.sealed = None, 0, False, False
+        place = StreamName(job, task, other_place(job, task, os.path.abspath(name).strip("/")))
+        self._append(self._family(place), member)
 
     def _settle(self, family: Family, now: float) -> None:
         """What is superseded, and what can be forgotten."""

@@ -197,3 +197,24 @@ def test_a_state_folder_has_one_holder(tmp_path: Path) -> None:
         State(tmp_path / "deep/er")
     state.close()
     State(tmp_path / "deep/er").close()
+
+
+def test_a_rotated_file_beside_another_of_its_name_is_sent_as_other(tmp_path: Path) -> None:
+    """Also where nothing but its name says which job it is of."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    (ours / "modelarts-job-J-9-worker-0.log").write_bytes(b"ours\n")
+    tailer = Tailer(Discovery([ours, theirs], Identity()))
+    tailer.scan(0.0)
+    family = only(tailer)
+    tailer.resolve(family, [], 0.0)
+    family.give_number(family.members[0])
+    (theirs / "modelarts-job-J-9-worker-0.log.1").write_bytes(b"theirs, of long ago\n")
+    for now in (1.0, 30.0):
+        tailer.scan(now)
+    (stray,) = (place for place in tailer.families if place != family.place)
+    assert (stray.job, stray.task) == ("J-9", "worker-0")
+    assert stray.path.startswith("modelarts-job-J-9/other/worker-0/")
+    assert stray.path.endswith("/theirs/modelarts-job-J-9-worker-0.log.1")
+    assert [member.pending for member in tailer.families[stray].members] == [20]
