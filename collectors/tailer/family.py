@@ -128,6 +128,7 @@ class Family:
         matched: the members were matched with them once.
         past: generations without a member: of before the start, or complete and forgotten.
         last_number: highest generation known, here or there.
+        refused: numbers under which the service holds other bytes than a member that had them.
         rank: of the process that writes it, where the path does not say it and something else does.
         dropped: why it is not shipped, in words: expired, or refused.
     """
@@ -138,19 +139,38 @@ class Family:
     matched: bool = False
     past: dict[int, Held] = field(default_factory=dict)
     last_number: int = -1
+    refused: set[int] = field(default_factory=set)
     rank: Optional[int] = None
     dropped: str = ""
 
     def give_number(self, member: Member) -> int:
-        """Its generation: the next one, where it has none; elders with something to send come first."""
+        """Its generation, given to it where it has none; elders with something to send come first."""
         for elder in self.members:
-            if elder is not member and elder.number is None and elder.has_content:
-                elder.number = self.last_number = self.last_number + 1
             if elder is member:
                 break
+            if elder.number is None and elder.has_content:
+                elder.number = self._free_number(elder)
         if member.number is None:
-            member.number = self.last_number = self.last_number + 1
+            member.number = self._free_number(member)
         return member.number
+
+    def _free_number(self, member: Member) -> int:
+        """
+        The next one; between an older and a younger member, one between theirs.
+
+        There is one where a number was given and the collector ended before anything was sent under it.
+        """
+        place = next((index for index, one in enumerate(self.members) if one is member), len(self.members))
+        older = [one.number for one in self.members[:place] if one.number is not None]
+        younger = [one.number for one in self.members[place:] if one.number is not None]
+        if younger:
+            low, high = max(older, default=-1), min(younger)
+            known = [number for number in self.past if low < number < high]
+            for number in range(max(known, default=low) + 1, high):
+                if number not in self.refused:
+                    return number
+        self.last_number += 1
+        return self.last_number
 
     def has_untold_rank(self, member: Member) -> bool:
         """Whether the service holds bytes of the member, and was not told the rank that is known now."""

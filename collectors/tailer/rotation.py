@@ -176,6 +176,8 @@ class Tailer:
         if isinstance(member.file, LostMark):
             member.size = member.existed = member.file.sent  # more is held than we knew: nothing to say
             return
+        if member.number is not None:
+            family.refused.add(member.number)
         member.file.move_to(member.file.first)
         member.recheck, member.sealed, member.number, member.rank_told = 0, False, None, False
         member.existed = member.size

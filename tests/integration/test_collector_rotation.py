@@ -136,7 +136,7 @@ def test_logrotate_copies_and_truncates(oracle: Oracle, start: Start, tmp_path: 
 
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
-@pytest.mark.parametrize("options", ["create", "copytruncate"])
+@pytest.mark.parametrize("options", ["create compress", "copytruncate compress"])
 def test_logrotate_while_the_collector_is_killed(oracle: Oracle, start: Start, tmp_path: Path, options: str) -> None:
     """Killed again and again, and away for three rotations each time."""
     _rotate(oracle, start, tmp_path, options, kills=True)

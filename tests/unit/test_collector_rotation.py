@@ -218,3 +218,19 @@ def test_a_rotated_file_beside_another_of_its_name_is_sent_as_other(tmp_path: Pa
     assert stray.path.startswith("modelarts-job-J-9/other/worker-0/")
     assert stray.path.endswith("/theirs/modelarts-job-J-9-worker-0.log.1")
     assert [member.pending for member in tailer.families[stray].members] == [20]
+
+
+def test_numbers_that_were_given_and_never_used_are_given_again_in_order(tmp_path: Path) -> None:
+    """Killed after the newest was sent and before its elders were: they still come before it."""
+    files = {"a.log.3": b"first\n", "a.log.2": b"second\n", "a.log.1": b"third\n", "a.log": b"fourth\n"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    tailer = scanned(tmp_path)
+    family = only(tailer)
+    tailer.resolve(family, [held(0, b"first\n", sealed=True), held(4, b"fourth\n")], 0.0)
+    assert numbers(family) == [("a.log.3", 0, 6), ("a.log.2", 1, 0), ("a.log.1", 2, 0), ("a.log", 4, 7)]
+
+    tailer.conflict(family, family.members[2])  # the service holds other bytes under 2 after all
+    assert numbers(family) == [("a.log.3", 0, 6), ("a.log.2", 1, 0), ("a.log.1", 3, 0), ("a.log", 4, 7)]
+    tailer.conflict(family, family.members[2])
+    assert numbers(family) == [("a.log.3", 0, 6), ("a.log.2", 1, 0), ("a.log.1", 5, 0), ("a.log", 4, 7)]
