@@ -71,7 +71,11 @@ class ServiceProcess:
     def start(self) -> ServiceProcess:
         """Start, and wait until it answers."""
         self.launch()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def kill(self, number: int = signal.SIGKILL) -> None:

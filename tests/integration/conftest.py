@@ -1,4 +1,4 @@
-"""What tests of the collector share: a service for a file, a rig for a test; an oracle, commands."""
+"""What tests of the collector share: a service for a file, a rig for a test; an oracle, commands, watches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from integration.collector_oracle import Oracle
 from integration.command_rig import Commands
 from integration.fault_rig import Rig
+from integration.watch_rig import Watches
 from processes import ServiceProcess
 
 
@@ -45,3 +46,11 @@ def run(oracle: Oracle, tmp_path: Path) -> Iterator[Commands]:
     commands = Commands(oracle.url, tmp_path / "state")
     yield commands
     commands.close()
+
+
+@pytest.fixture
+def start(oracle: Oracle, tmp_path: Path) -> Iterator[Watches]:
+    """Starts a collector on `tmp_path / "logs"`."""
+    watches = Watches(oracle.url, tmp_path)
+    yield watches
+    watches.close()

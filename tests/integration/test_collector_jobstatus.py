@@ -22,13 +22,6 @@ Collect = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    oracle = Oracle()
-    yield oracle
-    oracle.close()
-
-
-@pytest.fixture
 def collect(oracle: Oracle, tmp_path: Path) -> Iterator[Collect]:
     started: list[subprocess.Popen[bytes]] = []
 

@@ -5,68 +5,33 @@ from __future__ import annotations
 import gzip
 import itertools
 import os
-import resource
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from collectors.lines import lost_line
 from collectors.tailer.rotation import TRUNCATED
-from integration.collector_oracle import TOKEN, Oracle
+from integration.collector_oracle import Oracle
+from integration.watch_rig import JOB, OTHER, Watches
 
-JOB = "J-1"
-OTHER = f"modelarts-job-{JOB}/other/worker-0"
 LOGROTATE = shutil.which("logrotate", path=os.environ.get("PATH", "") + ":/usr/sbin")
 ROTATIONS = 20
 LINES_PER_SECOND = 10_000
 # The collector, but for the time that it waits for a copy of lost bytes.
 QUICK = "from collectors.tailer import rotation; rotation.COPY_SECONDS = 2.0; from collectors import __main__"
 
-Start = Callable[..., "subprocess.Popen[bytes]"]
-
 
 @pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    service = Oracle()
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def start(oracle: Oracle, tmp_path: Path) -> Iterator[Start]:
-    """Starts a collector on `tmp_path / "logs"`; ends those that still run."""
-    (tmp_path / "logs").mkdir()
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*more: str, descriptors: int = 0) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", QUICK, "watch", str(tmp_path / "logs"), "--server", oracle.url]
-        command += ["--state-dir", str(tmp_path / "state"), "--job", JOB, *more]
-        environment = {**os.environ, "LOGSVC_TOKEN": TOKEN}
-        for name in ("MA_VJ_NAME", "VC_TASK_INDEX", "RANK_ID", "LOGSVC_TOKEN_FILE", "GLOG_log_dir"):
-            environment.pop(name, None)
-
-        def limit() -> None:
-            if descriptors:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, preexec_fn=limit)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(20)
-        if process.stderr:
-            process.stderr.close()
+def start(start: Watches) -> Watches:
+    """One that does not wait long for a copy of lost bytes."""
+    start.program = ("-c", QUICK)
+    return start
 
 
 class Writer:
@@ -123,26 +88,26 @@ class Writer:
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
 @pytest.mark.parametrize("options", ["create", "create compress", "create compress delaycompress"])
-def test_logrotate_renames(oracle: Oracle, start: Start, tmp_path: Path, options: str) -> None:
+def test_logrotate_renames(oracle: Oracle, start: Watches, tmp_path: Path, options: str) -> None:
     """20 rotations in a few seconds, while 10,000 lines a second are written."""
     _rotate(oracle, start, tmp_path, options)
 
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
 @pytest.mark.parametrize("options", ["copytruncate", "copytruncate compress"])
-def test_logrotate_copies_and_truncates(oracle: Oracle, start: Start, tmp_path: Path, options: str) -> None:
+def test_logrotate_copies_and_truncates(oracle: Oracle, start: Watches, tmp_path: Path, options: str) -> None:
     """As above; the writer pauses while logrotate runs, as what it writes between copy and truncation is lost."""
     _rotate(oracle, start, tmp_path, options)
 
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
 @pytest.mark.parametrize("options", ["create compress", "copytruncate compress"])
-def test_logrotate_while_the_collector_is_killed(oracle: Oracle, start: Start, tmp_path: Path, options: str) -> None:
+def test_logrotate_while_the_collector_is_killed(oracle: Oracle, start: Watches, tmp_path: Path, options: str) -> None:
     """Killed again and again, and away for three rotations each time."""
     _rotate(oracle, start, tmp_path, options, kills=True)
 
 
-def _rotate(oracle: Oracle, start: Start, tmp_path: Path, options: str, *, kills: bool = False) -> None:
+def _rotate(oracle: Oracle, start: Watches, tmp_path: Path, options: str, *, kills: bool = False) -> None:
     assert LOGROTATE is not None
     logs = tmp_path / "logs"
     config = tmp_path / "logrotate.conf"
@@ -181,7 +146,7 @@ def _difference(stored: bytes, journal: bytes) -> str:
     return next((f"line {n}: {one!r} instead of {two!r}" for n, (one, two) in enumerate(pairs) if one != two), "")
 
 
-def test_ten_thousand_files_with_a_thousand_descriptors(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_ten_thousand_files_with_a_thousand_descriptors(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     """All of them grow, again and again; each byte arrives, and the collector stays far below its limit."""
     logs = tmp_path / "logs"
     files = [logs / f"{index % 100:02d}" / f"{index:05d}.log" for index in range(10_000)]
@@ -213,14 +178,14 @@ def test_ten_thousand_files_with_a_thousand_descriptors(oracle: Oracle, start: S
     assert len(oracle.held) == len(files)
 
 
-def test_descriptors_may_be_very_few(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_descriptors_may_be_very_few(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     for index in range(300):
         (tmp_path / f"logs/{index}.log").write_bytes(b"%d\n" % index)
     start(descriptors=32)
     oracle.wait(lambda: len(oracle.held) == 300)
 
 
-def test_a_compressed_rest_a_gap_and_a_kill(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_compressed_rest_a_gap_and_a_kill(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     """What a `.gz` holds is not lost; what nothing holds is named, once, however often the collector is killed."""
     logs = tmp_path / "logs"
     (logs / "packed.log").write_bytes(b"one\n")
@@ -258,7 +223,7 @@ def test_a_compressed_rest_a_gap_and_a_kill(oracle: Oracle, start: Start, tmp_pa
     assert len(oracle.held) == 5
 
 
-def test_once_ends_with_a_torn_archive_beside(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_once_ends_with_a_torn_archive_beside(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     (tmp_path / "logs/a.log").write_bytes(b"now\n")
     (tmp_path / "logs/a.log.1.gz").write_bytes(gzip.compress(os.urandom(100_000))[:50_000])
     (tmp_path / "logs/a.log.2.gz").write_bytes(gzip.compress(b"older\n" * 1_000_000))
@@ -267,7 +232,7 @@ def test_once_ends_with_a_torn_archive_beside(oracle: Oracle, start: Start, tmp_
     assert oracle.content(f"{OTHER}/a.log") == {0: b"older\n" * 1_000_000, 1: b"now\n"}
 
 
-def test_fifos_sockets_and_devices_are_skipped_with_a_reason(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_fifos_sockets_and_devices_are_skipped_with_a_reason(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     os.mkfifo(logs / "pipe.log")
     (logs / "null.log").symlink_to("/dev/null")

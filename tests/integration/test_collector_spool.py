@@ -13,6 +13,7 @@ import pytest
 
 from integration.collector_oracle import Oracle
 from integration.command_rig import LOG, NAME, Commands, python, shipped
+from small_disk import small_disk, small_disks_are_allowed
 
 BOUND = 1 << 20
 LOST = re.compile(rb"\[logsvc-collector\] WARNING: ([0-9,]+) bytes lost here: [^\n]*\n")
@@ -211,25 +212,13 @@ def test_two_runs_left_behind_are_two_generations(oracle: Oracle, run: Commands)
     assert b"\nfirst\n" in held[0] and b"\nsecond\n" in held[1] and len(held) == 2
 
 
-def small_disk(folder: Path) -> tuple[str, ...]:
-    """Command that mounts a small tmpfs for one process alone, also where the user is not root."""
-    mount = f'mount -t tmpfs -o size={DISK_BYTES},mode=0700 tmpfs "$0" && exec "$@"'
-    return ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(folder))
-
-
-def _allowed() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    return subprocess.run([*small_disk(Path("/tmp")), "true"], capture_output=True, check=False).returncode == 0
-
-
 @pytest.fixture
 def disk(run: Commands) -> Iterator[tuple[str, ...]]:
     """The state folder lies on a small disk."""
-    if not _allowed():
+    if not small_disks_are_allowed():
         pytest.skip("mounting in a namespace of one's own is not allowed here")
     run.state_dir.mkdir()
-    yield small_disk(run.state_dir)
+    yield small_disk(run.state_dir, DISK_BYTES)
 
 
 def test_a_full_disk_costs_output_and_never_the_training(oracle: Oracle, run: Commands, disk: tuple[str, ...]) -> None:

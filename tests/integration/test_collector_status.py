@@ -95,13 +95,6 @@ def collectors(service: ServiceProcess, tmp_path: Path) -> Iterator[Collectors]:
 
 
 @pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    oracle = Oracle()
-    yield oracle
-    oracle.close()
-
-
-@pytest.fixture
 def beside_oracle(oracle: Oracle, tmp_path: Path) -> Iterator[Collectors]:
     collectors = Collectors(tmp_path, oracle.url, TOKEN)
     yield collectors

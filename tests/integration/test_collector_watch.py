@@ -7,55 +7,15 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from integration.collector_oracle import TOKEN, Oracle
+from integration.watch_rig import JOB, OTHER, Watches
 from processes import wait_until
-
-JOB = "J-1"
-OTHER = f"modelarts-job-{JOB}/other/worker-0"
-
-
-@pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    service = Oracle()
-    yield service
-    service.close()
-
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def start(oracle: Oracle, tmp_path: Path) -> Iterator[Start]:
-    """Starts a collector on `tmp_path / "logs"`; ends those that still run."""
-    (tmp_path / "logs").mkdir()
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*more: str, job: str | None = JOB) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "collectors", "watch", str(tmp_path / "logs"), "--server", oracle.url]
-        command += ["--state-dir", str(tmp_path / "state"), *more]
-        command += ["--job", job] if job else []
-        environment = {**os.environ, "LOGSVC_TOKEN": TOKEN}
-        for name in ("MA_VJ_NAME", "VC_TASK_INDEX", "RANK_ID", "LOGSVC_TOKEN_FILE", "GLOG_log_dir"):
-            environment.pop(name, None)
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(20)
-        if process.stderr:
-            process.stderr.close()
 
 
 def sha(data: bytes) -> str:
@@ -67,7 +27,7 @@ def holds(oracle: Oracle, path: str, *generations: bytes) -> Callable[[], bool]:
     return lambda: oracle.content(path) == dict(enumerate(generations))
 
 
-def test_files_of_all_kinds_arrive_verbatim(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_files_of_all_kinds_arrive_verbatim(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     contents = {
         "one.log": b"x",
@@ -88,7 +48,7 @@ def test_files_of_all_kinds_arrive_verbatim(oracle: Oracle, start: Start, tmp_pa
     assert any(request.endswith("/chunks") for request in oracle.requests)
 
 
-def test_a_last_line_grows_and_gets_its_newline(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_last_line_grows_and_gets_its_newline(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     log = tmp_path / "logs/a.log"
     log.write_bytes(b"epoch 1\nepo")
     start()
@@ -99,7 +59,7 @@ def test_a_last_line_grows_and_gets_its_newline(oracle: Oracle, start: Start, tm
     assert not oracle.sealed
 
 
-def test_rename_rotation_reads_the_old_file_to_its_end(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_rename_rotation_reads_the_old_file_to_its_end(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     log = tmp_path / "logs/a.log"
     old = log.open("ab", buffering=0)
     old.write(b"one\n")
@@ -120,14 +80,14 @@ def test_rename_rotation_reads_the_old_file_to_its_end(oracle: Oracle, start: St
     assert len(oracle.held) == 3  # nothing under another name
 
 
-def test_rotated_files_never_seen_before_are_older_generations(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_rotated_files_never_seen_before_are_older_generations(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     for name, data in {"a.log.2": b"1\n", "a.log.1": b"2\n", "a.log": b"3\n"}.items():
         (tmp_path / "logs" / name).write_bytes(data)
     start()
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"1\n", b"2\n", b"3\n"))
 
 
-def test_rotation_while_the_collector_is_away(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_rotation_while_the_collector_is_away(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     (logs / "a.log").write_bytes(b"one\n")
     first = start()
@@ -144,7 +104,7 @@ def test_rotation_while_the_collector_is_away(oracle: Oracle, start: Start, tmp_
 
 
 @pytest.mark.parametrize("grows_past", [False, True])
-def test_truncation_is_a_new_generation(oracle: Oracle, start: Start, tmp_path: Path, grows_past: bool) -> None:
+def test_truncation_is_a_new_generation(oracle: Oracle, start: Watches, tmp_path: Path, grows_past: bool) -> None:
     log = tmp_path / "logs/a.log"
     log.write_bytes(b"head\n" + b"old line\n" * 10)
     start()
@@ -156,7 +116,7 @@ def test_truncation_is_a_new_generation(oracle: Oracle, start: Start, tmp_path: 
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"head\n" + b"old line\n" * 10, new))
 
 
-def test_copytruncate_loses_nothing_and_ships_nothing_twice(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_copytruncate_loses_nothing_and_ships_nothing_twice(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     (logs / "a.log").write_bytes(b"one\n" * 500)
     process = start()
@@ -176,7 +136,7 @@ def test_copytruncate_loses_nothing_and_ships_nothing_twice(oracle: Oracle, star
     assert len(oracle.held) == 2
 
 
-def test_a_replaced_file_is_a_new_generation(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_replaced_file_is_a_new_generation(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     log = tmp_path / "logs/a.log"
     log.write_bytes(b"one\n")
     start()
@@ -186,7 +146,7 @@ def test_a_replaced_file_is_a_new_generation(oracle: Oracle, start: Start, tmp_p
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"one\n", b"two, perhaps under the same inode\n"))
 
 
-def test_a_file_deleted_while_the_service_is_away_still_arrives(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_file_deleted_while_the_service_is_away_still_arrives(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     log = tmp_path / "logs/a.log"
     log.write_bytes(b"one\n")
     start()
@@ -201,7 +161,7 @@ def test_a_file_deleted_while_the_service_is_away_still_arrives(oracle: Oracle, 
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"one\ntwo\n"))
 
 
-def test_links_ship_a_file_once_under_its_real_name(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_links_ship_a_file_once_under_its_real_name(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     folder = logs / f"modelarts-job-{JOB}/ascend/process_log/rank_0/mindspore"
     folder.mkdir(parents=True)
@@ -223,7 +183,7 @@ def test_links_ship_a_file_once_under_its_real_name(oracle: Oracle, start: Start
     assert len(oracle.held) == 3
 
 
-def test_kill_9_midway_again_and_again(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_kill_9_midway_again_and_again(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     """The service's offsets decide; resent bytes are few, and none is held twice or missing."""
     logs = tmp_path / "logs"
     chance = random.Random(7)
@@ -252,7 +212,7 @@ def test_kill_9_midway_again_and_again(oracle: Oracle, start: Start, tmp_path: P
     assert len(oracle.held) == len(contents)
 
 
-def test_answers_that_get_lost(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_answers_that_get_lost(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     oracle.lose_answers = 3
     data = random.Random(2).randbytes(9_000_000)
     (tmp_path / "logs/big.log").write_bytes(data)
@@ -280,7 +240,7 @@ def test_answers_that_get_lost(oracle: Oracle, start: Start, tmp_path: Path) -> 
     ],
 )
 def test_what_is_no_acknowledgement(
-    oracle: Oracle, start: Start, tmp_path: Path, answer: tuple[int, dict[str, str], bytes]
+    oracle: Oracle, start: Watches, tmp_path: Path, answer: tuple[int, dict[str, str], bytes]
 ) -> None:
     struck = 0
 
@@ -296,7 +256,7 @@ def test_what_is_no_acknowledgement(
     assert struck >= 4
 
 
-def test_a_batch_too_large_is_split(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_batch_too_large_is_split(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     oracle.limit_bytes = 200_000
     contents = {f"{index}.log": random.Random(index).randbytes(150_000) for index in range(6)}
     contents["big.log"] = random.Random(99).randbytes(3_000_000)
@@ -307,7 +267,7 @@ def test_a_batch_too_large_is_split(oracle: Oracle, start: Start, tmp_path: Path
         oracle.wait(holds(oracle, f"{OTHER}/{name}", data))
 
 
-def test_a_proxy_with_a_limit_of_its_own(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_proxy_with_a_limit_of_its_own(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     struck = 0
 
     def fault(method: str, path: str) -> tuple[int, dict[str, str], bytes] | None:
@@ -323,7 +283,7 @@ def test_a_proxy_with_a_limit_of_its_own(oracle: Oracle, start: Start, tmp_path:
     assert struck >= 4
 
 
-def test_a_stop_does_not_wait_for_a_service_that_hangs(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_stop_does_not_wait_for_a_service_that_hangs(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     release = threading.Event()
     hangs = threading.Event()
 
@@ -342,7 +302,7 @@ def test_a_stop_does_not_wait_for_a_service_that_hangs(oracle: Oracle, start: St
         release.set()
 
 
-def test_a_stop_with_drain_waits_for_a_service_that_is_away(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_stop_with_drain_waits_for_a_service_that_is_away(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     """A pod's folder is gone with the pod."""
     refused: list[str] = []
 
@@ -362,7 +322,7 @@ def test_a_stop_with_drain_waits_for_a_service_that_is_away(oracle: Oracle, star
     assert oracle.content(f"{OTHER}/a.log") == {0: b"one\n"}
 
 
-def test_an_expired_job_is_left_alone_and_others_go_on(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_an_expired_job_is_left_alone_and_others_go_on(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     oracle.expired.add("gone")
     (tmp_path / "logs/modelarts-job-gone-worker-0.log").write_bytes(b"old\n")
     (tmp_path / "logs/modelarts-job-here-worker-0.log").write_bytes(b"new\n")
@@ -377,7 +337,7 @@ def test_an_expired_job_is_left_alone_and_others_go_on(oracle: Oracle, start: St
     assert b"job gone has expired" in process.stderr.read()
 
 
-def test_other_bytes_at_the_service_make_another_generation(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_other_bytes_at_the_service_make_another_generation(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     path = f"{OTHER}/a.log"
     oracle.held[(JOB, "worker-0", path, 0)] = bytearray(b"H" * 1024 + b"another ending\n")
     data = b"H" * 1024 + b"this file's own ending\n"
@@ -387,7 +347,7 @@ def test_other_bytes_at_the_service_make_another_generation(oracle: Oracle, star
     assert oracle.content(path)[0] == b"H" * 1024 + b"another ending\n"
 
 
-def test_a_service_that_lost_bytes_gets_them_again(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_service_that_lost_bytes_gets_them_again(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     log = tmp_path / "logs/a.log"
     log.write_bytes(b"one\ntwo\n")
     start()
@@ -399,7 +359,7 @@ def test_a_service_that_lost_bytes_gets_them_again(oracle: Oracle, start: Start,
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"one\ntwo\nthree\n"))
 
 
-def test_a_renewed_token_is_read_again(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_a_renewed_token_is_read_again(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(TOKEN + "\n")
     log = tmp_path / "logs/a.log"
@@ -414,7 +374,7 @@ def test_a_renewed_token_is_read_again(oracle: Oracle, start: Start, tmp_path: P
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"one\ntwo\n"))
 
 
-def test_one_state_folder_serves_one_collector(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_one_state_folder_serves_one_collector(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     (tmp_path / "logs/a.log").write_bytes(b"one\n")
     start()
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"one\n"))
@@ -425,7 +385,7 @@ def test_one_state_folder_serves_one_collector(oracle: Oracle, start: Start, tmp
     assert "in use by another collector" in said and said.count("\n") == 1
 
 
-def test_new_lines_are_not_starved_by_back_fill(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_new_lines_are_not_starved_by_back_fill(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     """While 200 MB wait, a new line of another file goes between two bodies of them."""
     with (tmp_path / "logs/huge.log").open("wb") as file:
         for index in range(200):
@@ -440,7 +400,7 @@ def test_new_lines_are_not_starved_by_back_fill(oracle: Oracle, start: Start, tm
     assert len(oracle.held[huge]) < 200_000_000
 
 
-def test_the_checkpoint_is_whole_json(oracle: Oracle, start: Start, tmp_path: Path) -> None:
+def test_the_checkpoint_is_whole_json(oracle: Oracle, start: Watches, tmp_path: Path) -> None:
     (tmp_path / "logs/a.log").write_bytes(b"one\n")
     process = start()
     oracle.wait(holds(oracle, f"{OTHER}/a.log", b"one\n"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from builders import a_stream
 from processes import Answer, Client, ServiceProcess, wait_until
+from small_disk import small_disk, small_disks_are_allowed
 
 DISK_BYTES = 24 << 20
 NAME = a_stream(job="full")
@@ -20,22 +20,9 @@ QUERY = {"job": NAME.job, "task": NAME.task, "path": NAME.path}
 LINE = b"%07d loss=0.25 %s\n"
 
 
-def small_disk(folder: Path) -> tuple[str, ...]:
-    """Command that mounts a small tmpfs for one process alone, also where the user is not root."""
-    mount = f'mount -t tmpfs -o size={DISK_BYTES},mode=0700 tmpfs "$0" && exec "$@"'
-    return ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(folder))
-
-
-def _allowed() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    probe = subprocess.run([*small_disk(Path("/tmp")), "true"], capture_output=True, check=False)
-    return probe.returncode == 0
-
-
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not _allowed(), reason="mounting in a namespace of one's own is not allowed here"),
+    pytest.mark.skipif(not small_disks_are_allowed(), reason="mounting a disk of one's own is not allowed"),
 ]
 
 
@@ -44,7 +31,7 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     """A service whose data folder lies on a small disk."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    service = ServiceProcess(disk / "data", prefix=small_disk(disk))
+    service = ServiceProcess(disk / "data", prefix=small_disk(disk, DISK_BYTES))
     service.log = tmp_path / "service.log"
     service.start()
     yield service
