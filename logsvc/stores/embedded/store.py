@@ -38,7 +38,8 @@ from logsvc.stores.embedded.search import Cancelled, Searcher
 from logsvc.stores.embedded.segments import SegmentFiles
 from logsvc.stores.embedded.tail import HotStream
 from logsvc.stores.embedded.windows import Windows
-from logsvc.stores.embedded.writer import Append, Call, Outcome, PackNow, Seal, Writer
+from logsvc.stores.embedded.work import Append, Call, Outcome, PackNow, Seal
+from logsvc.stores.embedded.writer import Writer
 
 READERS = 4  # threads for windows, downloads and the like
 MAX_BACKLOG_BYTES = 48 * 1024 * 1024  # of appends under way; beyond it, they wait

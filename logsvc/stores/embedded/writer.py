@@ -16,9 +16,8 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from logsvc.errors import ContentConflict, LogsvcError, OffsetGap, StoreUnavailable
@@ -32,6 +31,7 @@ from logsvc.stores.embedded.packer import CHUNK_BYTES, Extent, Packed, Packer, P
 from logsvc.stores.embedded.registry import Registry
 from logsvc.stores.embedded.rows import Rows
 from logsvc.stores.embedded.tail import HotStream, Tail
+from logsvc.stores.embedded.work import Admitted, Append, Call, Incoming, Outcome, PackedTails, PackNow, Seal
 
 BULK_BYTES = CHUNK_BYTES // 2  # from here on an append may be packed before it is committed
 MAX_TAIL_BYTES = 64 * 1024 * 1024  # of all tails together; then the largest are packed
@@ -44,85 +44,7 @@ VACUUM_PAGES = 1024  # given back at a time
 log = logging.getLogger("logsvc.store")
 
 ReadHeld = Callable[[HotStream, int, int], bytes]
-Deliver = Callable[[list["Outcome"], list[Committed]], None]
-
-
-@dataclass
-class Outcome:
-    """What becomes of a future, once durable."""
-
-    future: asyncio.Future[Any]
-    value: Any = None
-    error: Exception | None = None
-
-
-@dataclass
-class Append:
-    """Chunks to be made durable in one commit."""
-
-    chunks: Sequence[Chunk]
-    future: asyncio.Future[list[Appended | LogsvcError]]
-
-
-@dataclass
-class Call:
-    """Anything else in a transaction; raises LogsvcError before it writes, or not at all."""
-
-    run: Callable[[sqlite3.Connection], Any]
-    future: asyncio.Future[Any]
-
-
-@dataclass
-class Seal:
-    """Streams to declare complete."""
-
-    streams: Sequence[int]
-    future: asyncio.Future[None]
-
-
-@dataclass
-class PackNow:
-    """A stream whose whole tail is to be packed, even inside a line."""
-
-    stream: int
-    future: asyncio.Future[None]
-
-
-@dataclass
-class _Incoming:
-    """What an append adds to one stream."""
-
-    stream: HotStream
-    owner: str | None
-    size: int  # of the stream, with what was accepted of this append
-    pieces: list[bytes] = field(default_factory=list)
-    final: bool = False
-    rank: int | None = None  # for a stream that has none
-    packed: Packed | None = None
-
-    @property
-    def data(self) -> bytes:
-        if len(self.pieces) > 1:
-            self.pieces = [b"".join(self.pieces)]
-        return self.pieces[0] if self.pieces else b""
-
-
-@dataclass
-class _Admitted:
-    """An append that was checked; its streams are busy while it is packed."""
-
-    append: Append
-    incoming: list[_Incoming]
-    results: list[Appended | LogsvcError]
-    error: Exception | None = None
-
-
-@dataclass
-class _PackedTails:
-    tasks: list[PackTask]
-    packed: list[Packed] | None
-    error: Exception | None
-    futures: list[asyncio.Future[None]]
+Deliver = Callable[[list[Outcome], list[Committed]], None]
 
 
 class Writer:
@@ -158,7 +80,7 @@ class Writer:
         self._outcomes: list[Outcome] = []
         self._after: list[Callable[[], None]] = []
         self._wants_pack: list[tuple[HotStream, Extent]] = []
-        self._bulk: list[tuple[_Admitted, list[_Incoming]]] = []
+        self._bulk: list[tuple[Admitted, list[Incoming]]] = []
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -207,7 +129,7 @@ class Writer:
     def _transaction(self, items: list[Any]) -> None:
         self._touched, self._outcomes, self._after, self._wants_pack = {}, [], [], []
         self._doubtful, self._bulk = [], []
-        self._packs_under_way -= sum(isinstance(item, (_Admitted, _PackedTails)) for item in items)
+        self._packs_under_way -= sum(isinstance(item, (Admitted, PackedTails)) for item in items)
         try:
             if self._must_reload:
                 self._reload()
@@ -242,9 +164,9 @@ class Writer:
             log.error("commit_failed", exc_info=exc)
         self._registry.drop([*self._touched.values(), *self._doubtful])
         for item in items:
-            if isinstance(item, _PackedTails):
+            if isinstance(item, PackedTails):
                 self._registry.drop(task.stream for task in item.tasks)
-            elif isinstance(item, _Admitted):
+            elif isinstance(item, Admitted):
                 self._registry.drop(each.stream for each in item.incoming)
         self._must_reload = self._released = True
         self._outcomes = self._failures(items, error)
@@ -262,9 +184,9 @@ class Writer:
         waiting = {id(append) for append in self._parked}
         futures: list[asyncio.Future[Any]] = []
         for item in items:
-            if isinstance(item, _PackedTails):
+            if isinstance(item, PackedTails):
                 futures += item.futures
-            elif isinstance(item, _Admitted):
+            elif isinstance(item, Admitted):
                 futures.append(item.append.future)
             elif id(item) not in waiting:
                 futures.append(item.future)
@@ -279,9 +201,9 @@ class Writer:
     def _apply(self, item: Any) -> None:
         if isinstance(item, Append):
             self._admit(item)
-        elif isinstance(item, _Admitted):
+        elif isinstance(item, Admitted):
             self._finish(item)
-        elif isinstance(item, _PackedTails):
+        elif isinstance(item, PackedTails):
             self._finish_tails(item)
         elif isinstance(item, Call):
             try:
@@ -326,7 +248,7 @@ class Writer:
                 if stream and stream.busy:
                     self._parked.append(append)
                     return
-        incoming: dict[StreamName, _Incoming] = {}
+        incoming: dict[StreamName, Incoming] = {}
         results = [refused.get(chunk.stream) or self._check(chunk, streams, incoming) for chunk in append.chunks]
         bulky = [
             each
@@ -336,7 +258,7 @@ class Writer:
         if any(each.stream.packing for each in bulky):
             self._parked.append(append)
             return
-        admitted = _Admitted(append, list(incoming.values()), results)
+        admitted = Admitted(append, list(incoming.values()), results)
         for each in admitted.incoming:
             if not each.stream.committed:
                 self._registry.add(each.stream)
@@ -348,7 +270,7 @@ class Writer:
             self._doubtful.append(each.stream)
         self._bulk.append((admitted, bulky))
 
-    def _start_bulk(self, admitted: _Admitted, bulky: list[_Incoming]) -> None:
+    def _start_bulk(self, admitted: Admitted, bulky: list[Incoming]) -> None:
         """Pack large appends; after the commit of what came before them in the same transaction."""
         now = self._now_ms()
         tasks = [
@@ -365,7 +287,7 @@ class Writer:
         self._packer.submit(tasks, done)
 
     def _check(
-        self, chunk: Chunk, streams: dict[StreamName, HotStream | None], incoming: dict[StreamName, _Incoming]
+        self, chunk: Chunk, streams: dict[StreamName, HotStream | None], incoming: dict[StreamName, Incoming]
     ) -> Appended | LogsvcError:
         stream = streams[chunk.stream]
         into = incoming.get(chunk.stream)
@@ -389,7 +311,7 @@ class Writer:
         learns = chunk.rank is not None and stream.rank is None
         if fresh or chunk.final or learns:
             if into is None:
-                into = incoming[chunk.stream] = _Incoming(stream, chunk.owner, size)
+                into = incoming[chunk.stream] = Incoming(stream, chunk.owner, size)
             if fresh:
                 into.pieces.append(fresh)
                 into.size += len(fresh)
@@ -399,7 +321,7 @@ class Writer:
             size = into.size
         return Appended(str(stream.id), size)
 
-    def _difference(self, chunk: Chunk, overlap: int, stream: HotStream | None, into: _Incoming | None) -> int | None:
+    def _difference(self, chunk: Chunk, overlap: int, stream: HotStream | None, into: Incoming | None) -> int | None:
         """Offset of the first resent byte that differs from the one held."""
         start, end = chunk.offset, chunk.offset + overlap
         tail_end = stream.draft.base + stream.draft.size if stream else 0
@@ -421,7 +343,7 @@ class Writer:
         self._next_stream += 1
         return stream
 
-    def _finish(self, admitted: _Admitted) -> None:
+    def _finish(self, admitted: Admitted) -> None:
         for each in admitted.incoming:
             each.stream.busy = False
         self._released = bool(self._parked)
@@ -437,7 +359,7 @@ class Writer:
             self._store(each, now)
         self._outcomes.append(Outcome(admitted.append.future, admitted.results))
 
-    def _store(self, each: _Incoming, now: int) -> None:
+    def _store(self, each: Incoming, now: int) -> None:
         stream = each.stream
         self._touched[stream.id] = stream
         if each.rank is not None:
@@ -527,7 +449,7 @@ class Writer:
         for task in tasks:
             task.stream.packing = True
         self._packs_under_way += 1
-        self._packer.submit(tasks, lambda packed, error: self._queue.put(_PackedTails(tasks, packed, error, futures)))
+        self._packer.submit(tasks, lambda packed, error: self._queue.put(PackedTails(tasks, packed, error, futures)))
 
     def _pack_now(self, item: PackNow) -> None:
         stream = self._registry.by_id(item.stream)
@@ -542,7 +464,7 @@ class Writer:
                 lambda: self._start_packs([PackTask(stream, stream.tail, stream.tail.view, "all")], [item.future])
             )
 
-    def _finish_tails(self, item: _PackedTails) -> None:
+    def _finish_tails(self, item: PackedTails) -> None:
         for task in item.tasks:
             task.stream.packing = False
         self._released = bool(self._parked)
