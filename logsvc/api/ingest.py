@@ -115,7 +115,7 @@ async def post_batch(request: Request) -> JSON:
     summary="What is held of many files",
 )
 async def post_offsets(request: Request) -> JSON:
-    """For each file all generations held, with a checksum of their first 1,024 bytes at most."""
+    """For each file all generations held, with checksums of their first and last 1,024 bytes at most."""
     held = services(request)
     async with held.bodies.unfolded(request) as body:
         answers = []
@@ -133,6 +133,8 @@ async def post_offsets(request: Request) -> JSON:
                             "next_offset": one.next_offset,
                             "head_bytes": len(one.head),
                             "head_sha256": hashlib.sha256(one.head).hexdigest(),
+                            "tail_bytes": len(one.tail),
+                            "tail_sha256": hashlib.sha256(one.tail).hexdigest(),
                             "sealed": one.sealed,
                         }
                         for one in generations

@@ -94,7 +94,15 @@ JOB = object_(
 JOBS = object_(jobs=array(JOB), next=nullable(TEXT))
 APPENDED = object_(stream=nullable(TEXT), next_offset=INTEGER)
 BATCH = object_(results=array({"anyOf": [APPENDED, ERROR]}))
-GENERATION = object_(generation=INTEGER, next_offset=INTEGER, head_bytes=INTEGER, head_sha256=TEXT, sealed=FLAG)
+GENERATION = object_(
+    generation=INTEGER,
+    next_offset=INTEGER,
+    head_bytes=INTEGER,
+    head_sha256=TEXT,
+    tail_bytes=INTEGER,
+    tail_sha256=TEXT,
+    sealed=FLAG,
+)
 OFFSETS = object_(streams=array(object_(generations=array(GENERATION))))
 
 _ERROR_TEXTS = {

@@ -47,7 +47,8 @@ class Generation:
     generation: int
     next_offset: int
     head: bytes  # the first <= 1,024 bytes held
+    tail: bytes  # the last <= 1,024 bytes held; they end at `next_offset`
     sealed: bool
 
 
-HEAD_BYTES = 1024
+HEAD_BYTES = TAIL_BYTES = 1024

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from logsvc.errors import Conflict, ContentConflict, LogsvcError, NotFound, OffsetGap
-from logsvc.model.chunk import HEAD_BYTES, Appended, Chunk, Generation
+from logsvc.model.chunk import HEAD_BYTES, TAIL_BYTES, Appended, Chunk, Generation
 from logsvc.model.job import JOB_KIND, new_job
 from logsvc.model.line import SystemRule, level_of, line_text
 from logsvc.model.query import (
@@ -106,7 +106,13 @@ class MemoryStore:
             held for held in self._streams.values() if held.name == StreamName(job, task, path, held.name.generation)
         ]
         return [
-            Generation(held.name.generation, len(held.data), bytes(held.data[:HEAD_BYTES]), self._sealed(held))
+            Generation(
+                generation=held.name.generation,
+                next_offset=len(held.data),
+                head=bytes(held.data[:HEAD_BYTES]),
+                tail=bytes(held.data[-TAIL_BYTES:]),
+                sealed=self._sealed(held),
+            )
             for held in sorted(found, key=lambda held: held.name.generation)
         ]
 

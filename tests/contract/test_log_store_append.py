@@ -260,8 +260,8 @@ async def test_newer_generation_seals_older_ones(log_store: LogStore) -> None:
     assert await texts_of(log_store, first) == ["0", "more"]
 
 
-async def test_generations_with_heads(log_store: LogStore) -> None:
-    """A collector compares the heads with its files."""
+async def test_generations_with_heads_and_tails(log_store: LogStore) -> None:
+    """A collector compares both with its files."""
     path = STREAM.path
     assert await log_store.generations(JOB, TASK, path) == []
     big = ALL_BYTES * 5
@@ -271,10 +271,10 @@ async def test_generations_with_heads(log_store: LogStore) -> None:
     await write(log_store, b"other\n", stream=a_stream(task="worker-1"))
 
     found = await log_store.generations(JOB, TASK, path)
-    assert [(one.generation, one.next_offset, one.head, one.sealed) for one in found] == [
-        (0, 1280, big[:1024], True),
-        (1, 1024, b"b" * 1024, True),
-        (2, 1, b"c", False),
+    assert [(one.generation, one.next_offset, one.head, one.tail, one.sealed) for one in found] == [
+        (0, 1280, big[:1024], big[-1024:], True),
+        (1, 1024, b"b" * 1024, b"b" * 1024, True),
+        (2, 1, b"c", b"c", False),
     ]
 
 

@@ -62,6 +62,11 @@ async def test_readers_see_one_state(log_store: LogStore, sizes: tuple[int, int]
                 assert [line["n"] for line in shown.lines] == list(range(start, start + len(shown.lines)))
                 assert len(shown.lines) == min(200, shown.total_lines - start + 1)
                 check_lines(shown.lines, data, state["sent"])
+            elif work == 3:
+                [held] = await log_store.generations(STREAM.job, STREAM.task, STREAM.path)
+                end = held.next_offset
+                assert held.head == data[: min(end, 1024)] and held.tail == data[max(end - 1024, 0) : end]
+                assert low <= end <= state["sent"]
             else:
                 found = await log_store.matches(stream.id, SearchQuery("line 0", limit=1000))
                 high = state["sent"]
@@ -73,7 +78,7 @@ async def test_readers_see_one_state(log_store: LogStore, sizes: tuple[int, int]
             seen += 1
         return seen
 
-    seen = await asyncio.gather(append(), *(look(work) for work in range(4)))
+    seen = await asyncio.gather(append(), *(look(work) for work in range(5)))
     assert all(count for count in seen[1:])
     held = await log_store.find(STREAM)
     assert held is not None and await read_all(log_store, held.id) == data[: state["committed"]]

@@ -308,6 +308,8 @@ async def test_offsets(served: Served) -> None:
             "next_offset": 3000,
             "head_bytes": 1024,
             "head_sha256": hashlib.sha256(data[:1024]).hexdigest(),
+            "tail_bytes": 1024,
+            "tail_sha256": hashlib.sha256(data[-1024:]).hexdigest(),
             "sealed": True,
         },
         {
@@ -315,6 +317,8 @@ async def test_offsets(served: Served) -> None:
             "next_offset": 5,
             "head_bytes": 5,
             "head_sha256": hashlib.sha256(b"next\n").hexdigest(),
+            "tail_bytes": 5,
+            "tail_sha256": hashlib.sha256(b"next\n").hexdigest(),
             "sealed": True,
         },
     ]

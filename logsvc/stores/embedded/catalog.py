@@ -22,7 +22,7 @@ FILTERS = "filters.bin"
 SEGMENTS = "segments"
 LOCK = "lock"
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PAGE_BYTES = 16 * 1024
 CHECKPOINT_PAGES = 16 * 1024 * 1024 // PAGE_BYTES
 JOURNAL_BYTES = 16 * 1024 * 1024
@@ -38,6 +38,7 @@ CREATE TABLE streams (
     packed_bytes INTEGER NOT NULL, packed_lines INTEGER NOT NULL, packed_users INTEGER NOT NULL,
     packed_ms INTEGER NOT NULL,     -- when the last packed byte was received
     scanner TEXT NOT NULL,          -- what the line rules carry at the end of the packed bytes
+    packed_end BLOB NOT NULL,       -- the last <= 1,024 packed bytes
     head BLOB NOT NULL,             -- the first <= 1,024 bytes
     UNIQUE (job, task, path, generation)
 );

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import zstandard
 
+from logsvc.model.chunk import TAIL_BYTES
 from logsvc.stores.embedded.grams import Words, column_of
 from logsvc.stores.embedded.lines import WORDS, LineMarks, LineScanner, Look
 from logsvc.stores.embedded.octets import line_ends
@@ -84,6 +85,7 @@ class Packed:
     chunks: list[PackedChunk]
     scanner: LineScanner  # at the end of the last chunk
     size: int  # bytes packed
+    end: bytes  # the last <= TAIL_BYTES of the stream's bytes up to there
     rest: list[tuple[bytes, int]]  # of tail and data together, with when it was received
     segment: Segment | None = None
     places: list[Place] = field(default_factory=list)
@@ -200,7 +202,8 @@ class Packer:
             for start, end, ms in zip(starts, [*starts[1:], len(data)], received, strict=True)
             if end > at
         ]
-        return Packed(task, chunks, scanner, at, rest)
+        end = data[max(at - TAIL_BYTES, 0) : at]
+        return Packed(task, chunks, scanner, at, (tail.packed_end + end)[-TAIL_BYTES:], rest)
 
 
 def encode_marks(marks: LineMarks, starts: list[int], received_ms: list[int]) -> bytes:

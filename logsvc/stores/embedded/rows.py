@@ -45,7 +45,7 @@ class Rows:
         name = stream.name
         scanner = orjson.dumps(stream.tail.packed_scanner.state()).decode()
         self._connection.execute(
-            "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, x'')",
+            "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, x'', x'')",
             (stream.id, name.job, name.task, name.path, name.generation, stream.kind, stream.rank, stream.device,
              stream.created_ms, stream.created_ms, scanner),
         )  # fmt: skip
@@ -84,9 +84,9 @@ class Rows:
         """Where the packed bytes end, and what is known there."""
         self._connection.execute(
             "UPDATE streams SET packed_bytes = ?, packed_lines = ?, packed_users = ?, packed_ms = ?, scanner = ?, "
-            "head = ? WHERE id = ?",
+            "packed_end = ?, head = ? WHERE id = ?",
             (tail.base, tail.lines_before, tail.users_before, tail.packed_ms,
-             orjson.dumps(tail.packed_scanner.state()).decode(), stream.head, stream.id),
+             orjson.dumps(tail.packed_scanner.state()).decode(), tail.packed_end, stream.head, stream.id),
         )  # fmt: skip
 
     def insert_chunks(self, packed: Packed) -> None:

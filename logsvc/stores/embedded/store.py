@@ -250,9 +250,7 @@ class EmbeddedStore:
                 for id_ in self._ids("WHERE job = ? AND task = ? AND path = ?", job, task, path)
             ]
             held = sorted((each for each in found if each is not None), key=lambda each: each.name.generation)
-            return [
-                Generation(each.name.generation, each.size, each.head[: each.size], each.is_sealed) for each in held
-            ]
+            return [each.generation() for each in held]
 
         return await self._in_thread(load)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from logsvc.model.chunk import HEAD_BYTES
+from logsvc.model.chunk import HEAD_BYTES, TAIL_BYTES, Generation
 from logsvc.model.line import level_of
 from logsvc.model.stream import Stream, StreamName
 from logsvc.stores.embedded.lines import LineMarks, LineScanner, below_index
@@ -39,13 +39,22 @@ class View:
 class Tail:
     """Bytes from `base` on, in the pieces in which they arrived."""
 
-    def __init__(self, base: int, lines_before: int, users_before: int, packed_ms: int, scanner: LineScanner) -> None:
+    def __init__(
+        self,
+        base: int,
+        lines_before: int,
+        users_before: int,
+        packed_ms: int,
+        scanner: LineScanner,
+        packed_end: bytes = b"",
+    ) -> None:
         self.base = base
         self.lines_before = lines_before
         self.users_before = users_before
         self.packed_ms = packed_ms
         self.packed_scanner = scanner  # at `base`
         self.scanner = scanner.copy()  # at the end of all pieces
+        self.packed_end = packed_end  # the last <= TAIL_BYTES bytes before `base`
         self.marks = LineMarks()
         self.pieces: list[bytes] = []
         self.rows: list[int] = []  # ids in the table of tails
@@ -69,7 +78,18 @@ class Tail:
         """Everything accepted is committed."""
         self.view = self._view()
 
-    def rest(self, size: int, lines: int, packed_ms: int, scanner: LineScanner) -> tuple[Tail, bool]:
+    def end(self, view: View) -> bytes:
+        """The last <= TAIL_BYTES bytes of the stream as a view shows it."""
+        pieces: list[bytes] = []
+        missing = TAIL_BYTES
+        for index in range(view.pieces - 1, -1, -1):
+            if missing <= 0:
+                break
+            pieces.append(self.pieces[index])
+            missing -= len(pieces[-1])
+        return b"".join([self.packed_end, *reversed(pieces)])[-TAIL_BYTES:]
+
+    def rest(self, size: int, lines: int, packed_ms: int, scanner: LineScanner, packed_end: bytes) -> tuple[Tail, bool]:
         """
         The tail that is left when the first `size` bytes, in which `lines` lines end, are packed.
 
@@ -77,7 +97,9 @@ class Tail:
         """
         marks = self.marks
         users = lines - len(below_index(marks.system, lines))
-        left = Tail(self.base + size, self.lines_before + lines, self.users_before + users, packed_ms, scanner)
+        left = Tail(
+            self.base + size, self.lines_before + lines, self.users_before + users, packed_ms, scanner, packed_end
+        )
         left.marks = marks.cut(lines, size)
         first = max(bisect_right(self.starts, size) - 1, 0)
         left.pieces, left.rows = self.pieces[first:], self.rows[first:]
@@ -167,6 +189,13 @@ class HotStream:
         if len(self.head) < HEAD_BYTES:
             self.head = (self.head + data[:HEAD_BYTES])[:HEAD_BYTES]
 
+    def generation(self) -> Generation:
+        """As a collector compares it; all of one state."""
+        tail = self.tail
+        view = tail.view
+        size = tail.base + view.size
+        return Generation(self.name.generation, size, self.head[:size], tail.end(view), self.is_sealed)
+
     @property
     def is_sealed(self) -> bool:
         """Nothing more is expected."""
@@ -194,15 +223,16 @@ class HotStream:
 
 COLUMNS = (
     "id, job, task, path, generation, kind, rank, device, created_ms, sealed, "
-    "packed_bytes, packed_lines, packed_users, packed_ms, scanner, head"
+    "packed_bytes, packed_lines, packed_users, packed_ms, scanner, packed_end, head"
 )
 
 
 def load_stream(reader: sqlite3.Connection, row: tuple) -> HotStream:  # type: ignore[type-arg]
     """A stream from its row (`COLUMNS`) and its tail's rows, within one snapshot of `reader`."""
     id_, job, task, path, generation, kind, rank, device, created_ms, sealed = row[:10]
-    packed_bytes, packed_lines, packed_users, packed_ms, scanner, head = row[10:]
-    tail = Tail(packed_bytes, packed_lines, packed_users, packed_ms, LineScanner.from_state(orjson.loads(scanner)))
+    packed_bytes, packed_lines, packed_users, packed_ms, scanner, packed_end, head = row[10:]
+    state = LineScanner.from_state(orjson.loads(scanner))
+    tail = Tail(packed_bytes, packed_lines, packed_users, packed_ms, state, packed_end)
     for piece_row, received_ms, data in reader.execute(
         "SELECT id, received_ms, data FROM tails WHERE stream = ? ORDER BY offset", (id_,)
     ):

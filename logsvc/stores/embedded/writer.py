@@ -485,7 +485,7 @@ class Writer:
             return
         self._touched[stream.id] = stream
         self._rows.insert_chunks(packed)
-        left, straddles = tail.rest(packed.size, packed.lines, packed.chunks[-1].last_ms, packed.scanner)
+        left, straddles = tail.rest(packed.size, packed.lines, packed.chunks[-1].last_ms, packed.scanner, packed.end)
         self._rows.delete_tails(tail.rows[: len(tail.rows) - len(left.rows) + straddles])
         if straddles:
             left.rows[0] = self._rows.insert_tail(stream.id, left.base, left.pieces[0], left.received_ms[0])
@@ -504,6 +504,7 @@ class Writer:
             old.users_before + packed.users,
             last_ms,
             packed.scanner,
+            packed.end,
         )
         for data, received_ms in packed.rest:
             row = self._rows.insert_tail(stream.id, left.base + left.size, data, received_ms)
