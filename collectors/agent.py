@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Optional, Union
 
@@ -72,7 +72,7 @@ class Agent:
         self.wake = threading.Event()
         self._say = say
         self._said: dict[str, float] = {}
-        self._unplaced_said: set[str] = set()
+        self._remarked: Set[str] = frozenset()  # what the last look said of files and processes
         self._failures = 0
         self._retry_at = 0.0
         self._next_look = 0.0
@@ -107,6 +107,7 @@ class Agent:
         """A line for a person; the same line at most once a minute."""
         now = time.monotonic()
         if now - self._said.get(text, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._said = {said: at for said, at in self._said.items() if now - at < REPEAT_SECONDS}
             self._said[text] = now
             self._tell(text)
 
@@ -122,7 +123,7 @@ class Agent:
         if now >= self._next_look or (self.tailer.scan_wanted and now >= self._next_scan):
             self.tailer.look(now)
             self._meet_left_runs()
-            self._say_unplaced()
+            self._remark()
             cost, began = time.thread_time() - began, time.thread_time()
             self._next_look = now + max(self.settings.rest_seconds, min(cost / LOOK_SHARE, LOOK_CEILING_SECONDS))
             self._next_scan = now + min(cost / SCAN_SHARE, LOOK_CEILING_SECONDS)
@@ -224,6 +225,9 @@ class Agent:
 
     def _meet_left_runs(self) -> None:
         """Commands that have ended, and whose status was not told when they did."""
+        here = set(self.discovery.runs)
+        self._runs_met &= here
+        self._left_runs = [run for run in self._left_runs if os.fspath(run[0].folder) in here]
         in_use = {os.path.dirname(spool) for spool, _ in self.discovery.spools if spool not in self.tailer.left}
         for folder in self.discovery.runs:
             if folder in self._runs_met or folder in in_use:
@@ -243,12 +247,15 @@ class Agent:
             self.errands.append(run[0].end)
         return bool(complete)
 
-    def _say_unplaced(self) -> None:
-        for name, reason in self.discovery.unplaced.items():
-            if name not in self._unplaced_said:
-                self._unplaced_said.add(name)
-                self._tell(reason if name in reason else f"{name}: {reason}")
-        for conflict in self.discovery.conflicts:
-            if conflict not in self._unplaced_said:
-                self._unplaced_said.add(conflict)
-                self._tell(conflict)
+    def _remark(self) -> None:
+        remarks = {
+            **{
+                name: reason if name in reason else f"{name}: {reason}"
+                for name, reason in self.discovery.unplaced.items()
+            },
+            **{conflict: conflict for conflict in self.discovery.conflicts},
+        }
+        for name, text in remarks.items():
+            if name not in self._remarked:
+                self._tell(text)
+        self._remarked = remarks.keys()

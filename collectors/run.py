@@ -136,6 +136,7 @@ class _Run:
         self._place = StreamName(options.job, options.task, ordinary_path(options.job, options.task))
         file = SpooledFile(spool.chain, options.spool_bytes // HELD_PARTS)
         self._log = agent.tailer.adopt(self._place, file, time.monotonic())
+        self._family = agent.tailer.families[self._place]
         self._tee = True
         self._ended = threading.Event()  # nothing more is written to the spool
         self._stop = threading.Event()  # stop sending
@@ -266,7 +267,7 @@ class _Run:
         self.agent.wake.set()
         sender.join(1.0)
         progress.clear()
-        sent = not self._log.pending or self.agent.tailer.families[self._place].dropped
+        sent = not self._log.pending or self._family.dropped
         done = not sender.is_alive() and self._sender_error is None and self.agent.is_done()
         if done and sent:
             self.spool.remove()

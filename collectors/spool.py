@@ -293,6 +293,10 @@ class SpooledFile:
     def close(self) -> None:
         """No descriptor is held."""
 
+    def release(self) -> None:
+        """Others may have what is left."""
+        self._chain.release()
+
     def complete(self) -> None:
         """All is acknowledged, and the service says that the stream is complete: nothing stays on disk."""
         remove_chain(self._chain)

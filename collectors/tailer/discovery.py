@@ -147,6 +147,9 @@ class Discovery:
             else:
                 self._skipped[link] = NO_FILE
         self._learn_ranks(found)
+        jobs = {place.job for place in [*(file.place for file in found), *self._spooled_logs]}
+        self._rank_map.keep_only(jobs)
+        self._tasks = {key: task for key, task in self._tasks.items() if key[1] in jobs}
         self.unplaced = self._skipped
         self.spools.sort()
         # A base name stays as long as there are rotated files of it: they ask for it in each scan.
@@ -162,6 +165,10 @@ class Discovery:
                 self._spooled_logs[place] = LaunchLog(self._rank_map, place.job, place.task)
             self._spooled_logs[place].hear(offset, data)
         return self._rank_map.version != version
+
+    def forget(self, place: StreamName) -> None:
+        """Nothing of this stream is there any more."""
+        self._spooled_logs.pop(place, None)
 
     def _files(
         self, root: Path, top: str, links: list[tuple[Path, str]], visited: set[tuple[int, int]]

@@ -104,6 +104,13 @@ class RankMap:
             return None
         return next(iter(said), None)
 
+    def keep_only(self, jobs: set[str]) -> None:
+        """Forget the processes of all other jobs: nothing of theirs is there any more."""
+        self._of_process = {process: said for process, said in self._of_process.items() if process.job in jobs}
+        self._of_device = {key: said for key, said in self._of_device.items() if key[0] in jobs}
+        self._devices = {process: devices for process, devices in self._devices.items() if process.job in jobs}
+        self._conflicts = {process: text for process, text in self._conflicts.items() if process.job in jobs}
+
     def _add(self, said: dict[int, str], rank: int, source: str) -> None:
         if rank not in said:
             said[rank] = source

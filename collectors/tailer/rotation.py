@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from collectors.lines import lost_line
-from collectors.spool import left_behind
+from collectors.spool import SpooledFile, left_behind
 from collectors.tailer import copies, memory
 from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
 from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
@@ -41,7 +41,7 @@ class Tailer:
     All families, kept in step with the folders.
 
     Attributes:
-        families: by stream path.
+        families: by stream path; one whose files are gone for good is forgotten, and asked about anew should they come.
         active: members that grew lately, have bytes to send or are to be sealed, by identity;
             the rest costs nothing between two scans.
         scan_wanted: something was seen that only a scan can explain.
@@ -107,6 +107,7 @@ class Tailer:
         for family, member in list(self._by_inode.values()):
             if not member.seen:
                 self._look_without_name(family, member, now)
+        self._forget_left()
         for folder, place in self.discovery.spools:
             if folder not in self.left and place.job not in self.expired:
                 self._adopt_left(folder, place, now)
@@ -123,6 +124,11 @@ class Tailer:
                 ranked.rank = rank
                 for member in ranked.members:
                     self._touch(ranked, member)
+        self.expired &= {found.place.job for found in everything} | {place.job for _, place in self.discovery.spools}
+        for place in [place for place, family in self.families.items() if not family.members]:
+            if place not in newcomers:  # else one of its files waits
+                del self.families[place]
+                self.discovery.forget(place)
         self._let_go()
 
     def poll(self, now: float) -> None:
@@ -361,6 +367,18 @@ class Tailer:
             member = self.left[folder] = self.adopt(place, file, now)
             member.final_asked = True
 
+    def _forget_left(self) -> None:
+        """Spools that somebody has deleted, and those that were sent whole."""
+        there = {folder for folder, _ in self.discovery.spools}
+        for folder in [folder for folder in self.left if folder not in there]:
+            member = self.left.pop(folder)
+            if member is not None and self._holds(member):
+                family, _ = self._by_inode[member.key]
+                family.members.remove(member)
+                self._remove(member)
+            if member is not None and isinstance(member.file, SpooledFile):
+                member.file.release()
+
     def _welcome(self, family: Family, files: list[Found], now: float) -> None:
         """New files of one path, oldest first; of two that are written now, the one known before."""
 
@@ -503,14 +521,16 @@ class Tailer:
                 member.superseded = True
                 self._touch(family, member)
             self._name_the_gap(family, member, now)
-            if member.lost:
+            if family.dropped:
+                forget = not member.seen
+            elif member.lost:
                 forget = now - member.lost_at > COPY_SECONDS and (member.sealed or member.number is None)
             elif member.pinned:
                 forget = member.sealed
             else:
                 forget = not member.seen and now - member.grew_at > GONE_SECONDS
                 forget = forget and (member.sealed or member.number is None or not member.superseded)
-            if member.pending or member.missing or not forget:
+            if not forget or (not family.dropped and (member.pending or member.missing)):
                 kept.append(member)
             else:
                 family.remember(member)
