@@ -6,7 +6,7 @@
 #   make pyz     dist/logsvc-collector.pyz: the collector as one file for Python 3.9 and newer
 #   make bench   measures, and prints the machine's own limits beside      ARGS=…
 #   make dev     .venv with the test tools too, for working on the source
-#   make lock    newer versions into the locks          make vendor  the page's libraries again
+#   make lock    newer versions into the locks          make vendor  the vendored libraries again
 #   make clean   away with everything made here
 
 VENV  := .venv

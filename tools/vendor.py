@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Vendored web libraries: fetch the pinned npm packages again, check them, lay them under web/vendor.
 
-    python3 tools/vendor.py            writes logsvc/web/vendor/
-    python3 tools/vendor.py --check    compares what lies there with its README; asks nobody
+    python3 tools/vendor.py            writes logsvc/web/vendor/ and tests/web/vendor/
+    python3 tools/vendor.py --check    compares what lies there with their READMEs; asks nobody
 
 The service runs where there is no internet, so the page loads nothing from elsewhere. To move to a
-new version, change PACKAGES and run this; the table of `vendor/README.md` is written along.
+new version, change the packages below and run this; the table of each `README.md` is written along.
 `npm pack` verifies each package against the registry's own checksum.
 """
 
@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-VENDOR = Path(__file__).resolve().parent.parent / "logsvc" / "web" / "vendor"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Package(NamedTuple):
@@ -33,7 +33,15 @@ class Package(NamedTuple):
     files: dict[str, str]  # path in the package -> path below vendor/
 
 
-PACKAGES = (
+class Shelf(NamedTuple):
+    """A folder of vendored files; its README is `head` and a table of them."""
+
+    folder: Path
+    head: str
+    packages: tuple[Package, ...]
+
+
+PAGE_PACKAGES = (
     Package(
         "htm",
         "3.1.1",
@@ -59,7 +67,16 @@ PACKAGES = (
     ),
 )
 
-README_HEAD = """\
+TEST_PACKAGES = (
+    Package(
+        "axe-core",
+        "4.14.1",
+        "MPL-2.0",
+        {"axe.min.js": "axe-core/axe.min.js", "LICENSE": "axe-core/LICENSE"},
+    ),
+)
+
+PAGE_HEAD = """\
 # Vendored web libraries
 
 Taken unchanged from the npm registry, but for the source-map comment at the end of a file (the maps are not
@@ -74,6 +91,21 @@ files with this table.
 | --- | --- | --- | --- | --- |
 """
 
+TEST_HEAD = """\
+# Vendored for the tests of the page
+
+Taken unchanged from the npm registry by `tools/vendor.py`; not part of what is installed. axe-core finds
+faults of accessibility (`test_accessibility.py`).
+
+| file | package | version | licence | SHA-256 |
+| --- | --- | --- | --- | --- |
+"""
+
+SHELVES = (
+    Shelf(ROOT / "logsvc" / "web" / "vendor", PAGE_HEAD, PAGE_PACKAGES),
+    Shelf(ROOT / "tests" / "web" / "vendor", TEST_HEAD, TEST_PACKAGES),
+)
+
 SOURCE_MAP = re.compile(rb"\s*(?://[#@] ?sourceMappingURL=\S+|/\*[#@] ?sourceMappingURL=[^*]+\*/)\s*\Z")
 ROW = re.compile(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", re.MULTILINE)
 
@@ -83,12 +115,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with README.md instead of fetching")
     if parser.parse_args().check:
-        wrong = differing(VENDOR)
+        wrong = [line for shelf in SHELVES for line in differing(shelf.folder)]
         for line in wrong:
             print(line, file=sys.stderr)
         return 1 if wrong else 0
     try:
-        fetch()
+        for shelf in SHELVES:
+            fetch(shelf)
     except (OSError, subprocess.CalledProcessError) as exc:
         print(f"vendor: a package could not be had: {exc}", file=sys.stderr)
         return 2
@@ -99,19 +132,19 @@ def differing(vendor: Path) -> list[str]:
     """One sentence for each file that is missing, changed, or not in the README's table."""
     expected = dict(ROW.findall((vendor / "README.md").read_text("utf-8")))
     present = {p.relative_to(vendor).as_posix() for p in vendor.rglob("*") if p.is_file()} - {"README.md"}
-    wrong = [f"{name}: not in the table of vendor/README.md" for name in sorted(present - expected.keys())]
+    wrong = [f"{vendor / name}: not in the table of its README.md" for name in sorted(present - expected.keys())]
     for name, digest in expected.items():
         if name not in present:
-            wrong.append(f"{name}: missing")
+            wrong.append(f"{vendor / name}: missing")
         elif hashlib.sha256((vendor / name).read_bytes()).hexdigest() != digest:
-            wrong.append(f"{name}: its SHA-256 is not the one in vendor/README.md")
+            wrong.append(f"{vendor / name}: its SHA-256 is not the one in README.md")
     return wrong
 
 
-def fetch() -> None:
+def fetch(shelf: Shelf) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for package in PACKAGES:
+        for package in shelf.packages:
             spec = f"{package.name}@{package.version}"
             packed = subprocess.run(
                 ["npm", "pack", "--silent", spec], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
@@ -122,14 +155,14 @@ def fetch() -> None:
                     if member is None:
                         raise OSError(f"{spec} has no file {source}")
                     data = without_source_map(member.read())
-                    path = VENDOR / target
+                    path = shelf.folder / target
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(data)
                     digest = hashlib.sha256(data).hexdigest()
                     rows.append(
                         f"| `{target}` | {package.name} | {package.version} | {package.licence} | `{digest}` |\n"
                     )
-    (VENDOR / "README.md").write_text(README_HEAD + "".join(rows), "utf-8")
+    (shelf.folder / "README.md").write_text(shelf.head + "".join(rows), "utf-8")
 
 
 def without_source_map(data: bytes) -> bytes:

@@ -22,7 +22,7 @@ HOSTS = [
     *("maven." + "apache.org", "repo1." + "maven"),
 ]
 # Taken as they are from others: a link in a captured log or in a library's comment loads nothing.
-FOREIGN = ("tests/samples/", "logsvc/web/vendor/")
+FOREIGN = ("tests/samples/", "logsvc/web/vendor/", "tests/web/vendor/")
 # What makes a browser ask somebody: an attribute, a module, a stylesheet's url().
 LOADS = re.compile(
     r"""(?:\b(?:src|srcset|href|action)\s*=\s*["']?|\bfrom\s*["']|\bimport\s*\(?\s*["']|@import\s*["']|url\(\s*["']?)"""
