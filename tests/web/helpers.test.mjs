@@ -6,7 +6,6 @@ const at = (path) => import(`${process.env.LOGSVC_WEB}/js/${path}`)
 const { foldLine, toUnits } = await at('helpers/folding.js')
 const { formatBytes, naturalOrder } = await at('helpers/format.js')
 const { Backoff } = await at('helpers/timing.js')
-const { parsePlace, formatPlace } = await at('models/address.js')
 const { LineWindow } = await at('models/line-window.js')
 
 const shown = (text, spans, options) => foldLine(text, spans, options).pieces.map((piece) => piece.text).join('')
@@ -65,12 +64,6 @@ test('sizes and order', () => {
   assert.equal(formatBytes(1536), '1.5 KiB')
   assert.equal(formatBytes(null), '–')
   assert.deepEqual(['worker-10', 'worker-2'].sort(naturalOrder), ['worker-2', 'worker-10'])
-})
-
-test('a place survives its address', () => {
-  const place = { job: 'a', task: 'worker-0', file: 'x/y.log', gen: 2, line: 7, q: 'a&b #', regex: true, ignoreCase: true, lines: 'user' }
-  assert.deepEqual(parsePlace(formatPlace(place)), place)
-  assert.equal(parsePlace('#job=a&line=-1&gen=x').line, null)
 })
 
 test('back-off grows, is drawn at random, and has a bound', () => {

@@ -15,8 +15,9 @@ import logsvc
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 def test_helpers_in_node() -> None:
     web = Path(logsvc.__file__).parent / "web"
+    tests = sorted(str(path) for path in Path(__file__).parent.glob("*.test.mjs"))
     done = subprocess.run(
-        ["node", "--no-warnings", "--test", str(Path(__file__).parent / "helpers.test.mjs")],
+        ["node", "--no-warnings", "--test", *tests],
         env={**os.environ, "LOGSVC_WEB": web.as_uri()},
         capture_output=True,
         text=True,

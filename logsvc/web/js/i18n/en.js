@@ -107,6 +107,7 @@ export const en = {
   'log.restTitle': 'Line {n}, {size}',
   'log.restOnlyPart': 'This is the first {size} of what was left out; the raw file has all of it.',
   'log.failed': 'This log could not be read.',
+  'log.closePane': 'Close {name}',
 
   'state.connecting': 'Connecting…',
   'state.following': 'Following live',

@@ -107,6 +107,7 @@ export const zhCN = {
   'log.restTitle': '第 {n} 行，{size}',
   'log.restOnlyPart': '这里是省略内容的前 {size}，完整内容见原始文件。',
   'log.failed': '无法读取这份日志。',
+  'log.closePane': '关闭 {name}',
 
   'state.connecting': '正在连接…',
   'state.following': '实时跟踪中',

@@ -1,13 +1,40 @@
 /**
- * What the page shows, as the part of its address behind `#`, which never reaches the service:
- * `#job=…&task=worker-0&file=<path>&gen=1&line=42&q=loss&regex=1&case=0&lines=user`.
+ * What the page shows, as the part of its address behind `#`, which never reaches the service.
  *
- * `file` is left out for a task's own log, `gen` for generation 0.
+ * A job: `#job=…&task=worker-0&file=<path>&gen=1&line=42&q=loss&lines=user`, and a further pane
+ * beside it as `pane=<task>|<file>|<gen>|<line>`. The list of jobs: `#owner=me&status=failed&sort=name`.
+ * What is as usual is left out: `file` for a task's own log, `gen` for generation 0.
  */
 
 import { Model } from './model.js'
 
-const EMPTY = Object.freeze({ job: '', task: '', file: '', gen: 0, line: null, q: '', regex: false, ignoreCase: false, lines: '' })
+export const MOST_PANES = 4
+const LINES = ['all', 'user']
+const LEVELS = ['error', 'warning']
+const SCOPES = ['log', 'job', 'all']
+
+/** Filters and order of the list of jobs, by their names in the API; `find` is its `q`. */
+export const EMPTY_LIST = Object.freeze({
+  find: '',
+  owner: '',
+  name: '',
+  id: '',
+  type: '',
+  status: '',
+  created_after: '',
+  created_before: '',
+  algorithm: '',
+  resource_pool: '',
+  flag: '',
+  sort: '',
+})
+
+/** One pane's log and where in it; `lineEnd` where several lines are meant. */
+export const EMPTY_PANE = Object.freeze({ task: '', file: '', gen: 0, line: null, lineEnd: null })
+
+const EMPTY_SEARCH = Object.freeze({ q: '', regex: false, ignoreCase: false, word: false, level: '', since: '', until: '', scope: 'log', hits: false })
+
+const EMPTY = Object.freeze({ job: '', ...EMPTY_PANE, panes: Object.freeze([]), lines: '', ...EMPTY_SEARCH, list: EMPTY_LIST })
 
 /** Fires `change` when the place changes, by a link, by back and forward, or by `go`. */
 export class Address extends Model {
@@ -20,7 +47,7 @@ export class Address extends Model {
 
   /** Shows another place; `replace` where Back should pass over the present one. */
   go(changes, { replace = false } = {}) {
-    const place = 'job' in changes && changes.job !== this.place.job ? { ...EMPTY, ...changes } : { ...this.place, ...changes }
+    const place = this.#with(changes, changes.job !== this.place.job)
     const hash = formatPlace(place)
     if (hash === formatPlace(this.place)) return
     this.place = place
@@ -30,50 +57,117 @@ export class Address extends Model {
 
   /** The address of another place, for links. */
   href(changes) {
-    const place = 'job' in changes ? { ...EMPTY, ...changes } : { ...this.place, ...changes }
-    return formatPlace(place) || '#'
+    return formatPlace(this.#with(changes, true)) || '#'
+  }
+
+  /** Another job begins afresh; the list keeps its filters meanwhile. */
+  #with(changes, afresh) {
+    const { list } = this.place
+    return 'job' in changes && afresh ? { ...EMPTY, list, ...changes } : { ...this.place, ...changes }
   }
 
   #read() {
     const place = parsePlace(location.hash)
     if (formatPlace(place) === formatPlace(this.place)) return
-    this.place = place
+    this.place = place.job ? { ...place, list: this.place.list } : place
     this.changed()
   }
+}
+
+/** What a search is told of a place. */
+export function queryOf({ q, regex, ignoreCase, word, level, since, until }) {
+  return { q, regex, ignoreCase, word, level, since, until }
+}
+
+/** The panes of a place, the first one first. */
+export function panesOf({ task, file, gen, line, lineEnd, panes }) {
+  return [{ task, file, gen, line, lineEnd }, ...panes]
+}
+
+/** Changes of an address that make these its panes. */
+export function withPanes([first, ...panes]) {
+  return { ...EMPTY_PANE, ...first, panes: panes.slice(0, MOST_PANES - 1) }
 }
 
 /** Address part behind `#` -> place; anything unknown or malformed is left out. */
 export function parsePlace(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ''))
-  const line = Number(given.get('line'))
-  const generation = Number(given.get('gen'))
-  const lines = given.get('lines')
+  const text = (name) => given.get(name) ?? ''
+  const job = text('job')
   return {
-    job: given.get('job') ?? '',
-    task: given.get('task') ?? '',
-    file: given.get('file') ?? '',
-    gen: Number.isSafeInteger(generation) && generation > 0 ? generation : 0,
-    line: Number.isSafeInteger(line) && line > 0 ? line : null,
-    q: given.get('q') ?? '',
+    job,
+    task: text('task'),
+    file: text('file'),
+    gen: parseGeneration(given.get('gen')),
+    ...parseLines(given.get('line')),
+    panes: job ? given.getAll('pane').slice(0, MOST_PANES - 1).map(parsePane) : [],
+    lines: oneOf(LINES, text('lines'), ''),
+    q: text('q'),
     regex: given.get('regex') === '1',
     ignoreCase: given.get('case') === '0',
-    lines: lines === 'user' || lines === 'all' ? lines : '',
+    word: given.get('word') === '1',
+    level: LEVELS.filter((level) => text('level').split(',').includes(level)).join(','),
+    since: text('since'),
+    until: text('until'),
+    scope: oneOf(SCOPES, text('scope'), 'log'),
+    hits: given.get('hits') === '1',
+    list: job ? EMPTY_LIST : Object.fromEntries(Object.keys(EMPTY_LIST).map((name) => [name, text(name)])),
   }
 }
 
-/** Place -> "#…", or "" for the list of jobs. */
+/** Place -> "#…", or "" for the list of all jobs. */
 export function formatPlace(place) {
-  if (!place.job) return ''
-  const named = new URLSearchParams({ job: place.job })
-  if (place.task) named.set('task', place.task)
-  if (place.file) named.set('file', place.file)
-  if (place.gen) named.set('gen', place.gen)
-  if (place.line) named.set('line', place.line)
-  if (place.q) {
-    named.set('q', place.q)
-    if (place.regex) named.set('regex', '1')
-    if (place.ignoreCase) named.set('case', '0')
+  const named = new URLSearchParams()
+  const set = (name, value) => value && named.set(name, value)
+  if (place.job) {
+    named.set('job', place.job)
+    set('task', place.task)
+    set('file', place.file)
+    set('gen', place.gen)
+    set('line', formatLines(place))
+    for (const pane of place.panes) named.append('pane', [pane.task, pane.file, pane.gen || '', formatLines(pane)].join('|'))
+    set('lines', place.lines)
+  } else {
+    for (const name of Object.keys(EMPTY_LIST)) set(name, place.list[name])
   }
-  if (place.lines) named.set('lines', place.lines)
-  return `#${named.toString().replaceAll('%2F', '/')}`
+  set('q', place.q)
+  set('regex', place.regex && '1')
+  set('case', place.ignoreCase && '0')
+  set('word', place.word && '1')
+  set('level', place.level)
+  set('since', place.since)
+  set('until', place.until)
+  set('scope', place.scope !== 'log' && place.scope)
+  set('hits', place.hits && '1')
+  const text = named.toString().replaceAll('%2F', '/').replaceAll('%2C', ',').replaceAll('%3A', ':').replaceAll('%7C', '|')
+  return text && `#${text}`
+}
+
+/** `<task>|<file>|<gen>|<line>`; a file's name may hold the sign itself. */
+function parsePane(text) {
+  const [task, ...rest] = text.split('|')
+  const line = rest.length > 2 ? rest.pop() : ''
+  const gen = rest.length > 1 ? rest.pop() : ''
+  return { task, file: rest.join('|'), gen: parseGeneration(gen), ...parseLines(line) }
+}
+
+function parseGeneration(text) {
+  const generation = Number(text)
+  return Number.isSafeInteger(generation) && generation > 0 ? generation : 0
+}
+
+/** "42" or "42-60" -> {line, lineEnd}. */
+function parseLines(text) {
+  const found = /^(\d+)(?:-(\d+))?$/.exec(text ?? '')
+  const [first, last] = [Number(found?.[1]), Number(found?.[2] ?? found?.[1])].sort((a, b) => a - b)
+  if (!(first > 0) || !Number.isSafeInteger(last)) return { line: null, lineEnd: null }
+  return { line: first, lineEnd: last > first ? last : null }
+}
+
+function formatLines({ line, lineEnd }) {
+  return line ? `${line}${lineEnd ? `-${lineEnd}` : ''}` : ''
+}
+
+function oneOf(known, text, otherwise) {
+  return known.includes(text) ? text : otherwise
 }

@@ -86,6 +86,11 @@ export class Job extends Model {
     return { task: stream.task, file, gen: stream.generation }
   }
 
+  /** How an address names a stream, and no line of it. */
+  startOf(stream) {
+    return { ...this.placeOf(stream), line: null, lineEnd: null }
+  }
+
   /** Worker 0's own log, its newest generation; else the first log there is. */
   #first() {
     for (const task of ['worker-0', ...this.tasks]) {

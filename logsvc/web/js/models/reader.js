@@ -1,15 +1,16 @@
-/** What is open: the job, the log and the search that the address names. */
+/** What is open: the job, and side by side the logs of it that the address names. */
 
+import { panesOf, queryOf, withPanes, MOST_PANES } from './address.js'
 import { Job } from './job.js'
 import { Log } from './log.js'
 import { Model } from './model.js'
 import { Search } from './search.js'
 
+/** Fires `change` when the job, the panes or the active one are others. */
 export class Reader extends Model {
   constructor({ http, openFollow, address, settings }) {
     super()
-    Object.assign(this, { http, openFollow, address, settings, job: null, log: null, search: null, missing: false })
-    this.anchor = () => null // set by the page: the line that the reader should stay at
+    Object.assign(this, { http, openFollow, address, settings, job: null, panes: [], active: null })
     address.addEventListener('change', () => this.sync())
   }
 
@@ -17,12 +18,52 @@ export class Reader extends Model {
   sync() {
     const { job } = this.address.place
     if (job !== (this.job?.id ?? '')) this.#openJob(job)
-    else this.#syncLog()
+    else this.#syncPanes()
   }
 
-  /** The task that the address names, else that of the log on screen, else the first. */
+  /** The task of the active pane, else the first. */
   get task() {
-    return this.address.place.task || this.log?.stream.task || this.job?.tasks[0] || ''
+    return this.active?.stream?.task || this.active?.place.task || this.job?.tasks[0] || ''
+  }
+
+  /** The pane that keys, search and the list of files act on. */
+  activate(pane) {
+    if (pane === this.active) return
+    this.active = pane
+    this.changed()
+  }
+
+  /** Another line, or another log, in a pane. */
+  go(pane, changes, options) {
+    this.address.go(this.#changed(pane, changes), options)
+  }
+
+  href(pane, changes) {
+    return this.address.href(this.#changed(pane, changes))
+  }
+
+  get canOpenBeside() {
+    return this.panes.length < MOST_PANES
+  }
+
+  /** Opens a log beside those that are open. */
+  openBeside(place) {
+    if (!this.canOpenBeside) return
+    this.address.go(withPanes([...panesOf(this.address.place), place]))
+    this.activate(this.panes.at(-1))
+  }
+
+  closePane(pane) {
+    const places = panesOf(this.address.place).filter((_, at) => this.panes[at] !== pane)
+    this.panes = this.panes.filter((one) => one !== pane)
+    pane.close()
+    this.address.go(withPanes(places))
+  }
+
+  /** Looks for something else, in every pane; the active one goes to the nearest hit. */
+  query(changes) {
+    this.active?.search?.set(changes)
+    this.address.go(changes, { replace: true })
   }
 
   setLines(lines) {
@@ -33,73 +74,90 @@ export class Reader extends Model {
   /** Loads anew whatever could not be loaded. */
   retry() {
     this.job?.reload()
-    this.log?.retry()
+    for (const { log } of this.panes) log?.retry()
   }
 
   #openJob(id) {
     this.job?.stop()
-    this.#closeLog()
-    this.missing = false
-    this.job = id ? new Job({ http: this.http, id }) : null
+    for (const pane of this.panes) pane.close()
+    Object.assign(this, { panes: [], active: null, job: id ? new Job({ http: this.http, id }) : null })
     const { job } = this
     job?.addEventListener('change', () => {
       if (job !== this.job) return
-      this.#syncLog()
+      this.#syncPanes()
       this.changed()
     })
     job?.start()
     this.changed()
   }
 
-  #syncLog() {
-    const { place } = this.address
+  /** A pane whose log stays keeps its object, with its place on screen and its search. */
+  #syncPanes() {
     if (!this.job?.streams) return
-    const stream = this.job.find(place)
-    const missing = stream === null && Boolean(place.task)
-    if (missing !== this.missing) {
-      this.missing = missing
-      this.changed()
-    }
-    if (!stream) {
-      if (this.log) this.#closeLog()
-      return
-    }
-    if (stream.id !== this.log?.stream.id) this.#openLog(stream)
-    else this.#syncView()
-  }
-
-  #openLog(stream) {
-    this.#closeLog()
-    const { place } = this.address
-    const lines = place.lines || (this.settings.get('userLines') ? 'user' : 'all')
-    this.log = new Log({ http: this.http, openFollow: this.openFollow, stream, lines })
-    this.search = new Search({ http: this.http, log: this.log })
-    this.log.open()
-    this.#syncSearch()
+    const before = this.panes
+    const left = [...before]
+    this.panes = panesOf(this.address.place).map((place) => {
+      const stream = this.job.find(place)
+      const at = left.findIndex((pane) => pane.stream?.id === stream?.id)
+      const pane = at < 0 ? this.#openPane(stream) : left.splice(at, 1)[0]
+      pane.place = place
+      return pane
+    })
+    for (const pane of left) pane.close()
+    if (!this.panes.includes(this.active)) this.active = this.panes[Math.max(0, before.indexOf(this.active))] ?? this.panes[0]
+    for (const pane of this.panes) this.#syncPane(pane)
     this.changed()
-    this.address.go({ ...this.job.placeOf(stream), lines }, { replace: true })
+    this.#nameFirst()
   }
 
-  /** The log stays; filter or query may be others. */
-  #syncView() {
-    const { lines } = this.address.place
-    if (lines && lines !== this.log.lines) {
-      this.log.setLines(lines, this.anchor())
-      this.search.linesChanged()
+  #openPane(stream) {
+    if (!stream) return new Pane({ stream })
+    const log = new Log({ http: this.http, openFollow: this.openFollow, stream, lines: this.#lines })
+    log.open()
+    return new Pane({ stream, log, search: new Search({ http: this.http, log }) })
+  }
+
+  /** The log stays; filter or query may be others. A query from the address marks and counts, it does not move the reader. */
+  #syncPane({ log, search, anchor }) {
+    if (!log) return
+    if (log.lines !== this.#lines) {
+      log.setLines(this.#lines, anchor())
+      search.linesChanged()
     }
-    this.#syncSearch()
+    search.set(queryOf(this.address.place), { quiet: true })
   }
 
-  /** A query from the address marks and counts, it does not move the reader. */
-  #syncSearch() {
-    const { q, regex, ignoreCase } = this.address.place
-    this.search.set({ q, regex, ignoreCase }, { quiet: true })
+  /** A link to a job opens its first log: from now on the address says which, and how it is shown. */
+  #nameFirst() {
+    const [first] = this.panes
+    if (!first.stream) return
+    this.address.go({ ...this.job.placeOf(first.stream), lines: this.#lines }, { replace: true })
   }
 
-  #closeLog() {
+  get #lines() {
+    return this.address.place.lines || (this.settings.get('userLines') ? 'user' : 'all')
+  }
+
+  #changed(pane, changes) {
+    return withPanes(panesOf(this.address.place).map((place, at) => (this.panes[at] === pane ? { ...place, ...changes } : place)))
+  }
+}
+
+/** One log that is open; without a log where the job has none such. */
+class Pane {
+  constructor({ stream, log = null, search = null }) {
+    Object.assign(this, { stream, log, search, place: null })
+    this.id = Pane.count += 1
+    this.view = null // set by the page: the rows on screen
+  }
+
+  /** The line that the reader should stay at when rows are counted anew. */
+  anchor = () => this.view?.anchor() ?? null
+
+  close() {
     this.log?.close()
     this.search?.close()
-    Object.assign(this, { log: null, search: null })
-    this.changed()
   }
+
+  static count = 0
 }

@@ -17,12 +17,12 @@ export class LogPane {
   /**
    * @param {HTMLElement} host empty element that the pane fills
    * @param {object} options
-   *   log, search: models; hrefOf(n): link to a line; onSelect(n): a line number was clicked;
+   *   id: of the element with the rows; log, search: models; hrefOf(n): link to a line; onSelect(n): a line number was clicked;
    *   onMore(line): the rest of a cut line is wanted; words: what is written, see `setWords`.
    */
-  constructor(host, { log, search, hrefOf, onSelect, onMore, words }) {
-    Object.assign(this, { host, log, search, hrefOf, onSelect, onMore, words })
-    Object.assign(this, { top: 0, selected: null, wrap: false, times: false, revealed: null, rawLines: new Set() })
+  constructor(host, { id, log, search, hrefOf, onSelect, onMore, words }) {
+    Object.assign(this, { host, id, log, search, hrefOf, onSelect, onMore, words })
+    Object.assign(this, { top: 0, selected: null, selectedEnd: null, wrap: false, times: false, revealed: null, rawLines: new Set() })
     this.rows = new Map() // row number -> element
     this.#build()
     this.redraw = perFrame(() => this.#draw())
@@ -69,8 +69,9 @@ export class LogPane {
     this.showRow(row, options)
   }
 
-  select(n) {
-    this.selected = n
+  /** Marks line `n`, or lines [n, last]; null: none. */
+  select(n, last = n) {
+    Object.assign(this, { selected: n, selectedEnd: last })
     this.redraw()
   }
 
@@ -124,7 +125,7 @@ export class LogPane {
   #build() {
     this.host.classList.add('pane')
     this.view = document.createElement('div')
-    this.view.id = 'log-view'
+    this.view.id = this.id
     this.view.className = 'pane-view'
     this.view.tabIndex = 0
     this.view.setAttribute('role', 'log')
@@ -278,7 +279,7 @@ export class LogPane {
       spans: (line && this.search.spansOf(line)) || NO_SPANS,
       number: n,
       href: n === null ? '' : this.hrefOf(n),
-      selected: n !== null && n === this.selected,
+      selected: n !== null && this.selected !== null && n >= this.selected && n <= this.selectedEnd,
       current: n !== null && n === this.search.current?.n,
       end: line?.cut ? this.log.endOf(line) : '',
       raw: n !== null && this.rawLines.has(n),

@@ -2,21 +2,33 @@
 
 import { formatBytes, formatDateTime } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
-import { html, useChanges } from './html.js'
-import { LogView } from './log-view.js'
+import { EMPTY_PANE } from '../models/address.js'
+import { html, useChanges, useEffect, useRef } from './html.js'
+import { listenKeys } from './log-keys.js'
+import { LogTools } from './log-tools.js'
+import { LogView, PaneHead } from './log-view.js'
 import { ErrorNotice, Flags, Loading, Notice, Status } from './parts.js'
 import { StreamTree } from './stream-tree.js'
 
-export function JobView({ reader, address, settings }) {
+export function JobView({ reader, settings }) {
   useChanges(reader, reader.job, settings)
-  const { job, log } = reader
+  const searchInput = useRef(null)
+  const jumpInput = useRef(null)
+  const { job } = reader
+  useEffect(() => listenKeys({ reader, settings, searchInput, jumpInput }), [reader, settings])
   if (!job) return null
   if (!job.streams) return html`<main class="job">${job.error ? html`<${JobError} job=${job} />` : html`<${Loading} />`}</main>`
+  const { active, panes } = reader
   return html`<main class="job ${settings.get('treeHidden') ? 'is-tree-hidden' : ''}">
     <${JobHead} job=${job} reader=${reader} />
     <div class="job-body">
-      <${StreamTree} job=${job} stream=${log?.stream} task=${reader.task} address=${address} onTask=${(task) => openTask(task, { job, log, address })} />
-      ${log ? html`<${LogView} reader=${reader} job=${job} log=${log} search=${reader.search} address=${address} settings=${settings} key=${log.stream.id} />` : html`<${NoLog} reader=${reader} />`}
+      <${StreamTree} job=${job} stream=${active?.stream} task=${reader.task} reader=${reader} onTask=${(task) => openTask(task, reader)} />
+      <div class="job-logs">
+        ${active?.log && html`<${LogTools} reader=${reader} pane=${active} settings=${settings} searchInput=${searchInput} jumpInput=${jumpInput} />`}
+        <div class="job-panes">
+          ${panes.map((pane) => (pane.log ? html`<${LogView} reader=${reader} job=${job} pane=${pane} settings=${settings} key=${pane.id} />` : html`<${NoLog} reader=${reader} pane=${pane} key=${pane.id} />`))}
+        </div>
+      </div>
     </div>
   </main>`
 }
@@ -38,15 +50,23 @@ function JobHead({ job, reader }) {
 }
 
 /** The same kind of file in the other task, else its first. */
-function openTask(task, { job, log, address }) {
+function openTask(task, reader) {
+  const { job, active } = reader
   const files = job.tree(task)
-  const file = (files.find(({ kind }) => kind === log?.stream.kind) ?? files[0])?.files[0]
-  address.go(file ? { ...job.placeOf(file.streams[0]), line: null } : { task, file: '', gen: 0, line: null })
+  const file = (files.find(({ kind }) => kind === active.stream?.kind) ?? files[0])?.files[0]
+  reader.go(active, file ? job.startOf(file.streams[0]) : { ...EMPTY_PANE, task })
 }
 
-function NoLog({ reader }) {
-  if (reader.missing && reader.job.tree(reader.task).length) return html`<${Notice} what=${t('job.noStream')} how=${t('job.noStreamHow')} />`
-  if (reader.job.streams.length) return html`<${Notice} what=${t('job.noTaskStreams')} how=${t('job.noStreamsHow')} />`
+function NoLog({ reader, pane }) {
+  return html`<section class="log" onFocusCapture=${() => reader.activate(pane)} onPointerDownCapture=${() => reader.activate(pane)}>
+    ${reader.panes.length > 1 && html`<${PaneHead} reader=${reader} pane=${pane} />`}
+    <${NoLogNotice} job=${reader.job} task=${pane.place.task} />
+  </section>`
+}
+
+function NoLogNotice({ job, task }) {
+  if (task && job.tree(task).length) return html`<${Notice} what=${t('job.noStream')} how=${t('job.noStreamHow')} />`
+  if (job.streams.length) return html`<${Notice} what=${t('job.noTaskStreams')} how=${t('job.noStreamsHow')} />`
   return html`<${Notice} what=${t('job.noStreams')} how=${t('job.noStreamsHow')} />`
 }
 

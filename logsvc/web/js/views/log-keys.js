@@ -1,33 +1,37 @@
-/** Keys of the log view; text fields keep theirs. */
+/** Keys of the logs; text fields keep theirs. */
 
-/** Listens until the function that it returns is called. */
-export function listenKeys({ pane, log, search, searchInput, jumpInput, actions }) {
+import { toEnd } from './log-view.js'
+
+/** Listens until the function that it returns is called; keys act on the active pane. */
+export function listenKeys({ reader, settings, searchInput, jumpInput }) {
   const focus = (ref) => {
     ref.current.focus()
     ref.current.select()
   }
+  const view = () => reader.active.view
+  const end = () => toEnd(reader, reader.active)
   const bare = {
     '/': () => focus(searchInput),
-    n: () => search.next(),
-    N: () => search.previous(),
+    n: () => reader.active.search.next(),
+    N: () => reader.active.search.previous(),
     g: () => focus(jumpInput),
-    G: actions.toEnd,
-    End: actions.toEnd,
-    Home: () => pane.current.toStart(),
-    f: () => (log.following ? log.setFollowing(false) : actions.toEnd()),
-    w: () => actions.toggle('wrap'),
-    s: () => actions.setUserLines(log.lines !== 'user'),
-    j: () => pane.current.scrollRows(1),
-    k: () => pane.current.scrollRows(-1),
-    ArrowDown: () => pane.current.scrollRows(1),
-    ArrowUp: () => pane.current.scrollRows(-1),
-    PageDown: () => pane.current.scrollPages(1),
-    PageUp: () => pane.current.scrollPages(-1),
-    ' ': (event) => pane.current.scrollPages(event.shiftKey ? -1 : 1),
-    Escape: () => search.active && actions.query({ q: '' }),
+    G: end,
+    End: end,
+    Home: () => view().toStart(),
+    f: () => (reader.active.log.following ? reader.active.log.setFollowing(false) : end()),
+    w: () => settings.set('wrap', !settings.get('wrap')),
+    s: () => reader.setLines(reader.active.log.lines === 'user' ? 'all' : 'user'),
+    j: () => view().scrollRows(1),
+    k: () => view().scrollRows(-1),
+    ArrowDown: () => view().scrollRows(1),
+    ArrowUp: () => view().scrollRows(-1),
+    PageDown: () => view().scrollPages(1),
+    PageUp: () => view().scrollPages(-1),
+    ' ': (event) => view().scrollPages(event.shiftKey ? -1 : 1),
+    Escape: () => reader.active.search.active && reader.query({ q: '' }),
   }
   const pressed = (event) => {
-    if (event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]')) return
+    if (!reader.active?.view || event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]')) return
     const withControl = event.ctrlKey || event.metaKey
     if (withControl && !event.altKey && event.key.toLowerCase() === 'f') {
       event.preventDefault()

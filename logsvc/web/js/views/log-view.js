@@ -1,4 +1,4 @@
-/** One log: search, switches, the pane, and a line that says where one stands. */
+/** One log: its lines, and a line below that says where one stands. */
 
 import { formatBytes, formatCount } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
@@ -6,109 +6,84 @@ import { LogPane } from '../pane/log-pane.js'
 import { Dialog } from './help.js'
 import { html, useChanges, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { ErrorNotice, Icon, Loading, Notice } from './parts.js'
-import { SearchBar } from './search-bar.js'
 import { fileLabel } from './stream-tree.js'
-import { listenKeys } from './log-keys.js'
+import { follow } from './top-bar.js'
 
 const REST_BYTES = 256 * 1024 // of a cut line, shown at once
 
-export function LogView({ reader, job, log, search, address, settings }) {
+export function LogView({ reader, job, pane, settings }) {
+  const { log, search, place } = pane
   useChanges(log, search, settings)
-  const { line } = address.place
   const host = useRef(null)
-  const pane = useRef(null)
   const position = useRef(null)
-  const searchInput = useRef(null)
-  const jumpInput = useRef(null)
   const [rest, setRest] = useState(null)
   const language = currentLanguage()
-
-  const actions = {
-    query: (changes) => {
-      search.set(changes)
-      address.go({ ...address.place, ...search.query }, { replace: true })
-    },
-    toEnd: () => {
-      pane.current.toEnd()
-      address.go({ line: null }, { replace: true })
-    },
-    jump: (n) => {
-      if (n === line) pane.current.showLine(n).catch(() => {})
-      else address.go({ line: n })
-    },
-    setUserLines: (only) => reader.setLines(only ? 'user' : 'all'),
-    toggle: (name) => settings.set(name, !settings.get(name)),
-  }
+  const several = reader.panes.length > 1
 
   useLayoutEffect(() => {
-    const made = new LogPane(host.current, {
+    const view = new LogPane(host.current, {
+      id: `log-view-${pane.id}`,
       log,
       search,
       words: paneWords(),
-      hrefOf: (n) => address.href({ line: n }),
-      onSelect: (n) => actions.jump(n),
+      hrefOf: (n) => reader.href(pane, { line: n, lineEnd: null }),
+      onSelect: (n) => reader.go(pane, { line: n, lineEnd: null }),
       onMore: async (cut) => setRest(await readRest(reader.http, log, cut)),
     })
-    pane.current = made
-    made.onDraw = () => drawPosition(position.current, made, log)
-    search.topLine = () => made.topLine
-    search.selectedLine = () => made.selectedInView
-    reader.anchor = () => made.anchor()
+    pane.view = view
+    view.onDraw = () => drawPosition(position.current, view, log)
+    search.topLine = () => view.topLine
+    search.selectedLine = () => view.selectedInView
     const found = ({ detail }) => {
-      made.showLine(detail.n, { reveal: true }).catch(() => {})
-      address.go({ line: detail.n }, { replace: true })
+      view.showLine(detail.n, { reveal: true }).catch(() => {})
+      reader.go(pane, { line: detail.n, lineEnd: null }, { replace: true })
     }
     search.addEventListener('jump', found)
     return () => {
       search.removeEventListener('jump', found)
-      made.close()
+      pane.view = null
+      view.close()
     }
   }, [log])
 
-  useEffect(() => pane.current.setWords(paneWords()), [log, language])
-  useEffect(() => pane.current.setColumns({ wrap: settings.get('wrap'), times: settings.get('times') }))
+  useEffect(() => pane.view.setWords(paneWords()), [log, language])
+  useEffect(() => pane.view.setColumns({ wrap: settings.get('wrap'), times: settings.get('times') }))
   useEffect(() => {
-    pane.current.select(line)
-    if (log.ready && line) pane.current.showLine(line).catch(() => {})
-  }, [log, line, log.ready])
-  useEffect(() => listenKeys({ pane, log, search, searchInput, jumpInput, actions }), [log])
+    pane.view.select(place.line, place.lineEnd ?? place.line)
+    if (log.ready && place.line) pane.view.showLine(place.line).catch(() => {})
+  }, [log, place.line, place.lineEnd, log.ready])
 
-  return html`<section class="log" aria-label=${log.stream.path}>
-    <div class="log-head">
-      <button
-        type="button"
-        class="button button-icon"
-        aria-pressed=${settings.get('treeHidden') ? 'false' : 'true'}
-        aria-label=${settings.get('treeHidden') ? t('job.showFiles') : t('job.hideFiles')}
-        title=${settings.get('treeHidden') ? t('job.showFiles') : t('job.hideFiles')}
-        onClick=${() => actions.toggle('treeHidden')}
-      >
-        <${Icon} name="panel" />
-      </button>
-      <span class="log-file" title=${log.stream.path}>${fileLabel(log.stream)}</span>
-      <${SearchBar} search=${search} inputRef=${searchInput} onQuery=${actions.query} onLeave=${() => pane.current.focus()} />
-      <div class="log-tools">
-        <label class="check" title=${t('log.hideSystemTitle')}>
-          <input type="checkbox" id="hide-system" checked=${log.lines === 'user'} onChange=${(event) => actions.setUserLines(event.target.checked)} />
-          ${t('log.hideSystem')}
-        </label>
-        <${Switch} on=${settings.get('times')} label=${t('log.times')} title=${t('log.timesTitle')} onToggle=${() => actions.toggle('times')} />
-        <${Switch} on=${settings.get('wrap')} label=${t('log.wrap')} title=${t('log.wrapTitle')} onToggle=${() => actions.toggle('wrap')} />
-        <${JumpBox} inputRef=${jumpInput} onJump=${actions.jump} onLeave=${() => pane.current.focus()} />
-      </div>
-    </div>
+  const active = pane === reader.active
+  return html`<section
+    class="log ${several && active ? 'is-active' : ''}"
+    aria-label=${log.stream.path}
+    onFocusCapture=${() => reader.activate(pane)}
+    onPointerDownCapture=${() => reader.activate(pane)}
+  >
+    ${several && html`<${PaneHead} reader=${reader} pane=${pane} />`}
     <div class="log-body">
       <div ref=${host}></div>
-      <${Overlay} log=${log} actions=${actions} />
+      <${Overlay} log=${log} reader=${reader} pane=${pane} />
     </div>
     <footer class="log-foot">
-      <${Connection} log=${log} job=${job} address=${address} />
+      <${Connection} log=${log} job=${job} reader=${reader} pane=${pane} />
       <span class="log-position" ref=${position}></span>
       <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
       <a class="log-raw" href=${reader.http.rawUrl(log.stream.id).href} target="_blank" rel="noopener" title=${t('log.rawTitle')}>${t('log.raw')}</a>
     </footer>
     ${rest && html`<${Rest} rest=${rest} onClose=${() => setRest(null)} />`}
   </section>`
+}
+
+/** Which log a pane shows, where there are several. */
+export function PaneHead({ reader, pane }) {
+  const { task } = pane.place
+  const name = pane.stream ? [pane.stream.kind === 'ordinary' ? '' : task, fileLabel(pane.stream)].filter(Boolean).join(' · ') : task
+  return html`<header class="log-pane-head">
+    <span class="log-file" title=${pane.stream?.path ?? pane.place.file}>${name}</span>
+    ${pane.place.gen > 0 && html`<span class="log-generation">${t('job.generation', { generation: pane.place.gen })}</span>`}
+    <button type="button" class="button button-icon" aria-label=${t('log.closePane', { name })} title=${t('log.closePane', { name })} onClick=${() => reader.closePane(pane)}><${Icon} name="close" /></button>
+  </header>`
 }
 
 function paneWords() {
@@ -132,25 +107,31 @@ function drawPosition(node, pane, log) {
 }
 
 /** Over the rows: why there are none, or how many have come meanwhile. */
-function Overlay({ log, actions }) {
+function Overlay({ log, reader, pane }) {
   if (!log.ready) return html`<div class="log-cover">${log.error ? html`<${ErrorNotice} error=${log.error} onRetry=${() => log.retry()} />` : html`<${Loading} />`}</div>`
   if (log.count === 0) {
     const hidden = log.lines === 'user' && log.totalLines > 0
     return html`<div class="log-cover">
       <${Notice} what=${hidden ? t('log.allHidden', { count: log.totalLines }) : log.sealed ? t('log.emptySealed') : t('log.empty')}>
-        ${hidden && html`<p><button type="button" class="button" onClick=${() => actions.setUserLines(false)}>${t('log.showAll')}</button></p>`}
+        ${hidden && html`<p><button type="button" class="button" onClick=${() => reader.setLines('all')}>${t('log.showAll')}</button></p>`}
       <//>
     </div>`
   }
   if (log.following) return null
   const label = log.newLines ? t('log.newLines', { count: log.newLines }) : log.sealed ? '' : t('log.follow')
-  return html`<button type="button" class="to-end ${log.newLines ? 'has-new' : ''}" title=${t('log.toEnd')} aria-label=${label || t('log.toEnd')} onClick=${actions.toEnd}>
+  return html`<button type="button" class="to-end ${log.newLines ? 'has-new' : ''}" title=${t('log.toEnd')} aria-label=${label || t('log.toEnd')} onClick=${() => toEnd(reader, pane)}>
     ${label}<${Icon} name="end" />
   </button>`
 }
 
+/** To the end, following; the address names no line any more. */
+export function toEnd(reader, pane) {
+  pane.view.toEnd()
+  reader.go(pane, { line: null, lineEnd: null }, { replace: true })
+}
+
 /** The connection in words, and the way to the next generation. */
-function Connection({ log, job, address }) {
+function Connection({ log, job, reader, pane }) {
   const next = log.nextStream && job.byId(log.nextStream)
   useEffect(() => {
     if (log.nextStream && !next) job.reload()
@@ -158,10 +139,7 @@ function Connection({ log, job, address }) {
   const [name, words] = connectionWords(log)
   return html`<span class="connection connection-${name}" role="status">
     <span class="connection-dot" aria-hidden="true"></span>${words}
-    ${next && html`<a class="connection-next" href=${address.href(job.placeOf(next))} onClick=${(event) => {
-      event.preventDefault()
-      address.go({ ...job.placeOf(next), line: null })
-    }}>${t('state.next')}</a>`}
+    ${next && html`<a class="connection-next" href=${reader.href(pane, job.startOf(next))} onClick=${(event) => follow(event, () => reader.go(pane, job.startOf(next)))}>${t('state.next')}</a>`}
   </span>`
 }
 
@@ -172,29 +150,6 @@ function connectionWords(log) {
   if (log.connection === 'open') return log.following ? ['live', t('state.following')] : ['paused', t('state.live')]
   if (log.connection === 'connecting') return ['connecting', t('state.connecting')]
   return ['waiting', t('state.closed')]
-}
-
-function Switch({ on, label, title, onToggle }) {
-  return html`<button type="button" class="button toggle" aria-pressed=${on ? 'true' : 'false'} title=${title} onClick=${onToggle}>${label}</button>`
-}
-
-function JumpBox({ inputRef, onJump, onLeave }) {
-  const jump = (event) => {
-    event.preventDefault()
-    const n = Number(inputRef.current.value.replace(/[^\d]/g, ''))
-    if (n > 0) onJump(n)
-    inputRef.current.value = ''
-    onLeave()
-  }
-  const keys = (event) => {
-    if (event.key !== 'Escape') return
-    event.stopPropagation()
-    inputRef.current.value = ''
-    onLeave()
-  }
-  return html`<form class="jump" onSubmit=${jump}>
-    <input class="input" id="jump-line" ref=${inputRef} type="text" inputmode="numeric" autocomplete="off" placeholder=${t('log.jump')} aria-label=${t('log.jumpTitle')} title=${t('log.jumpTitle')} onKeyDown=${keys} />
-  </form>`
 }
 
 /** What a cut line leaves out. */

@@ -6,7 +6,7 @@ import { html } from './html.js'
 import { follow } from './top-bar.js'
 import { kindWord } from './words.js'
 
-export function StreamTree({ job, stream, task, address, onTask }) {
+export function StreamTree({ job, stream, task, reader, onTask }) {
   const tree = job.tree(task)
   return html`<nav class="tree" aria-label=${t('job.files')}>
     <label class="tree-task">
@@ -20,34 +20,34 @@ export function StreamTree({ job, stream, task, address, onTask }) {
       ({ kind, files }) => html`<section key=${kind}>
         <h2 class="tree-kind">${kindWord(kind)}${files.length > 1 && html`<span class="tree-many">${files.length}</span>`}</h2>
         <ul>
-          ${files.map((file) => html`<${File} ranked=${hasRanks(files)} file=${file} stream=${stream} job=${job} address=${address} key=${file.path} />`)}
+          ${files.map((file) => html`<${File} ranked=${hasRanks(files)} file=${file} stream=${stream} job=${job} reader=${reader} key=${file.path} />`)}
         </ul>
       </section>`,
     )}
   </nav>`
 }
 
-function File({ file, ranked, stream, job, address }) {
+function File({ file, ranked, stream, job, reader }) {
   const newest = file.streams[0]
   const generations = file.streams.length > 1
   const shown = file.streams.find(({ id }) => id === stream?.id)
   return html`<li>
-    <${Entry} stream=${newest} current=${shown?.id === newest.id} label=${fileLabel(newest, ranked)} job=${job} address=${address} />
+    <${Entry} stream=${newest} current=${shown?.id === newest.id} label=${fileLabel(newest, ranked)} job=${job} reader=${reader} />
     ${generations &&
     html`<div class="tree-generations" title=${t('job.generationHelp')}>
-      ${file.streams.map((one) => html`<${Generation} stream=${one} current=${one.id === stream?.id} job=${job} address=${address} key=${one.id} />`)}
+      ${file.streams.map((one) => html`<${Generation} stream=${one} current=${one.id === stream?.id} job=${job} reader=${reader} key=${one.id} />`)}
     </div>`}
   </li>`
 }
 
-function Entry({ stream, current, label, job, address }) {
-  const place = job.placeOf(stream)
+function Entry({ stream, current, label, job, reader }) {
+  const place = job.startOf(stream)
   return html`<a
     class="tree-file ${current ? 'is-open' : ''}"
-    href=${address.href(place)}
+    href=${reader.href(reader.active, place)}
     title=${stream.path}
     aria-current=${current ? 'page' : null}
-    onClick=${(event) => follow(event, () => address.go({ ...place, line: null }))}
+    onClick=${(event) => follow(event, () => reader.go(reader.active, place))}
   >
     <span class="tree-dot ${stream.sealed ? '' : 'is-live'}" title=${stream.sealed ? t('job.sealed') : t('job.live')}></span>
     <span class="tree-name">${label}</span>
@@ -55,13 +55,13 @@ function Entry({ stream, current, label, job, address }) {
   </a>`
 }
 
-function Generation({ stream, current, job, address }) {
-  const place = job.placeOf(stream)
+function Generation({ stream, current, job, reader }) {
+  const place = job.startOf(stream)
   return html`<a
     class="tree-generation ${current ? 'is-open' : ''}"
-    href=${address.href(place)}
+    href=${reader.href(reader.active, place)}
     aria-label=${t('job.generation', { generation: stream.generation })}
-    onClick=${(event) => follow(event, () => address.go({ ...place, line: null }))}
+    onClick=${(event) => follow(event, () => reader.go(reader.active, place))}
     >${stream.generation}</a
   >`
 }
