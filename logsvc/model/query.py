@@ -99,6 +99,7 @@ class SearchQuery:
         text: what to find; never trimmed, not empty.
         regex: `text` is RE2 syntax; else it is taken literally.
         ignore_case: RE2's simple Unicode folding.
+        word: what is found stands alone: no character beside it is one of 0-9 A-Z a-z _.
         lines: all, or user lines only.
         levels: only lines of these levels ("error", "warning"); empty: any.
         since: only lines received at or after this time (Unix seconds).
@@ -113,6 +114,7 @@ class SearchQuery:
     text: str
     regex: bool = False
     ignore_case: bool = False
+    word: bool = False
     lines: Lines = "all"
     levels: frozenset[str] = field(default_factory=frozenset)
     since: Optional[float] = None

@@ -6,6 +6,7 @@ RE2 answers in time linear in the text, whatever the pattern.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,15 +21,17 @@ MAX_SPANS = 10_000  # a line; a reader marks what is shown of it, and `a` is in 
 SPAN_BYTES = 16  # of an answer, about
 RE2_MEMORY_BYTES = 8 << 20  # program and automaton of one needle; a pattern that needs more is refused
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
+_NO_WORD = b"(?-i:[^0-9A-Za-z_])"
 
 
 class Needle:
     """A compiled search text. Safe to use from several threads at once."""
 
-    def __init__(self, query: SearchQuery, literal: bytes | None, regexp: Any) -> None:
+    def __init__(self, query: SearchQuery, literal: bytes | None, regexp: Any, next_word: Any = None) -> None:
         self.query = query
         self.literal = literal  # what to find byte for byte; None where `regexp` decides
         self.regexp = regexp  # compiled RE2 over UTF-8 bytes; None where `literal` decides
+        self._next_word = next_word  # of a whole word: the same for one that does not begin the line
         self._never = not query.regex and "\n" in query.text
 
     @classmethod
@@ -43,7 +46,7 @@ class Needle:
         text = query.text
         if not text:
             raise BadPattern("the search text is empty; nothing would be found")
-        literal = not query.regex and not query.ignore_case
+        literal = not query.regex and not query.ignore_case and not query.word
         limit = MAX_LITERAL_CHARACTERS if literal else MAX_PATTERN_CHARACTERS
         if len(text) > limit:
             kind = "text" if literal else "pattern"
@@ -54,7 +57,14 @@ class Needle:
             raise BadPattern(f"the search text holds half of a surrogate pair at character {exc.start + 1}") from exc
         if literal:
             return cls(query, encoded, None)
-        return cls(query, None, compile_re2(encoded, literal=not query.regex, ignore_case=query.ignore_case))
+        regexp = compile_re2(encoded, literal=not query.regex, ignore_case=query.ignore_case)
+        if not query.word:
+            return cls(query, None, regexp)
+        words = (
+            compile_re2(word_pattern(query, start), literal=False, ignore_case=query.ignore_case)
+            for start in (b"^|", b"")
+        )
+        return cls(query, None, *words)
 
     def in_text(self, text: str) -> bool:
         """Whether a line of this text matches."""
@@ -89,13 +99,34 @@ class Needle:
         return spans
 
     def _regexp_spans(self, encoded: bytes) -> list[list[int]]:
-        found = (match.span() for match in self.regexp.finditer(encoded))
+        plain = self._next_word is None
+        found = (match.span() for match in self.regexp.finditer(encoded)) if plain else self._words(encoded)
         return [[start, end] for start, end in islice((span for span in found if span[0] < span[1]), MAX_SPANS)]
+
+    def _words(self, encoded: bytes) -> Iterator[tuple[int, int]]:
+        """Spans of whole words; the last character of one may be what stands before the next."""
+        match = self.regexp.search(encoded)
+        while match is not None:
+            start, end = match.span(1)
+            yield start, end
+            if start < end:
+                end -= 1
+                while _is_continuation(encoded[end]):
+                    end -= 1
+            match = self._next_word.search(encoded, end)
 
 
 def match_bytes(match: Match) -> int:
     """How much of an answer's bound a match takes: its text in UTF-8, and its spans."""
     return len(match["text"].encode()) + SPAN_BYTES * len(match["spans"])
+
+
+def word_pattern(query: SearchQuery, start: bytes = b"^|") -> bytes:
+    """A query's text in RE2 syntax, as a whole word that is the pattern's first group; `start` may stand before it."""
+    text = query.text if query.regex else re2.escape(query.text)
+    if query.regex and _ends_quoted(text):
+        text += r"\E"
+    return b"(?:" + start + _NO_WORD + b")(" + text.encode() + b")(?:$|" + _NO_WORD + b")"
 
 
 def compile_re2(encoded: bytes, *, literal: bool, ignore_case: bool) -> Any:
@@ -114,6 +145,19 @@ def compile_re2(encoded: bytes, *, literal: bool, ignore_case: bool) -> Any:
         raise BadPattern(f"the pattern is not understood: {shown}", reason=shown) from exc
     finally:
         re2.purge()  # the module would keep 128 automata of RE2_MEMORY_BYTES each
+
+
+def _ends_quoted(pattern: str) -> bool:
+    r"""Whether a pattern ends inside of `\Q`, which needs no `\E` there."""
+    at = pattern.find("\\")
+    while 0 <= at < len(pattern) - 1:
+        if pattern[at + 1] == "Q":
+            end = pattern.find("\\E", at + 2)
+            if end < 0:
+                return True
+            at = end
+        at = pattern.find("\\", at + 2)
+    return False
 
 
 def _in_code_points(encoded: bytes, spans: list[list[int]]) -> list[list[int]]:

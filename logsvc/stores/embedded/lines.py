@@ -22,7 +22,7 @@ from logsvc.model.line import (
     SystemRule,
     level_of,
 )
-from logsvc.stores.embedded.octets import bytes_at, eights_at, line_ends, octet_table
+from logsvc.stores.embedded.octets import WORD_OCTETS, bytes_at, eights_at, line_ends, octet_table
 
 SMALL_BYTES = 4096  # up to here plain Python is faster than numpy's calls
 
@@ -46,8 +46,7 @@ _PLAIN_WORDS = [
     )
 ]
 _PLAIN_BYTES = LEVEL_BYTES - 9  # of a line, in which they decide
-_WORD_OCTETS = octet_table(bytes(octet for octet in range(128) if chr(octet).isalnum() or octet == 0x5F))
-_AFTER_PLAIN = ~_WORD_OCTETS & ~octet_table(b".")
+_AFTER_PLAIN = ~WORD_OCTETS & ~octet_table(b".")
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ class LineScanner:
         starts = starts[lines - 1]
         near = places - starts < LEVEL_BYTES
         lines, places, starts = lines[near], places[near], starts[near]
-        alone = ~_WORD_OCTETS[octets[places - 1]] & (places - starts < _PLAIN_BYTES)
+        alone = ~WORD_OCTETS[octets[places - 1]] & (places - starts < _PLAIN_BYTES)
         eights = eights_at(octets, places)
         settled = np.zeros(len(lines), np.bool_)
         of_level: dict[str | None, list[int]] = {"error": [], "warning": [], None: []}

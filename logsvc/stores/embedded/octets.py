@@ -12,6 +12,9 @@ def octet_table(octets: bytes) -> np.ndarray:
     return table
 
 
+WORD_OCTETS = octet_table(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
+
+
 def line_ends(data: bytes) -> np.ndarray:
     r"""Places of `\n`, ascending."""
     return true_places(np.frombuffer(data, np.uint8) == 10)

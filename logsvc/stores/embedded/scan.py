@@ -7,6 +7,7 @@ say the same (the store's contract tests compare them).
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +17,9 @@ from logsvc.model.query import SearchQuery
 from logsvc.stores.embedded.blocks import Block
 from logsvc.stores.embedded.grams import Requirement, gram_hashes
 from logsvc.stores.embedded.literals import Clause, needs_of
-from logsvc.stores.embedded.octets import line_ends, true_places
+from logsvc.stores.embedded.octets import WORD_OCTETS, line_ends, true_places
 from logsvc.stores.embedded.windows import first_millisecond
-from logsvc.stores.needle import Needle, compile_re2
+from logsvc.stores.needle import Needle, compile_re2, word_pattern
 
 SPARSE_HITS = 48  # up to so many matching lines in a block, one find after the other is fastest
 REPLACEMENT = "\ufffd"
@@ -51,7 +52,7 @@ class Scanner:
             self._fold = needs.ignore_case
             clauses = needs.clauses
             if needs.by_line:
-                self._regexp = compile_re2(b"(?m)" + query.text.encode(), literal=False, ignore_case=query.ignore_case)
+                self._regexp = _over_lines(query)
             single = [next(iter(clause)) for clause in clauses if len(clause) == 1]
             if not self._fold:
                 self._guides = [text.encode() for text in sorted(single, key=len, reverse=True)[:3]]
@@ -62,7 +63,7 @@ class Scanner:
             self._literal = text.lower() if self._fold else text
             if self._fold and not query.text.isascii():
                 self._literal = None
-            self._regexp = self.needle.regexp
+            self._regexp = _over_lines(query) if query.word else self.needle.regexp
         self._folds_to_ascii = any(letter in "kKsS" or not letter.isascii() for letter in query.text)
         self.need = self._requirement(clauses)
 
@@ -140,11 +141,13 @@ class Scanner:
         if block.crlf and (self._literal is None or b"\r" in self._literal):
             data = data.replace(b"\r\n", b"\n")
         ends = Ends(data, block if data is block.data else None)
-        if self._literal is not None:
-            if not self._fold:
-                return literal_lines(data, ends, self._literal)
-            if not (self._folds_to_ascii and block.folding):
-                return literal_lines(data.lower(), ends, self._literal)
+        word = self.query.word
+        if self._literal is not None and not (self._fold and self._folds_to_ascii and block.folding):
+            folded = data.lower() if self._fold else data
+            lines = sparse_lines(folded, ends, self._literal)
+            if lines is None:
+                return dense_lines(folded, ends.all, self._literal, word)
+            return self._judge_lines(data, ends, lines) if word else lines
         for guide in self._guides:
             lines = sparse_lines(data, ends, guide)
             if lines is not None:
@@ -184,14 +187,8 @@ class Ends:
         return lines[: len(lines) - int(lines[-1] == len(places))]
 
 
-def literal_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray:
-    """Indices of the lines that hold the needle, ascending."""
-    lines = sparse_lines(data, ends, needle)
-    return _dense_lines(data, ends.all, needle) if lines is None else lines
-
-
 def sparse_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray | None:
-    """The same for a needle that few lines hold; None where they are more than SPARSE_HITS."""
+    """Indices of the lines that hold the needle, ascending; None where they are more than SPARSE_HITS."""
     hits: list[int] = []
     place = data.find(needle)
     while place >= 0:
@@ -205,29 +202,49 @@ def sparse_lines(data: bytes, ends: Ends, needle: bytes) -> np.ndarray | None:
     return ends.lines_of(hits)
 
 
-def _dense_lines(data: bytes, ends: np.ndarray, needle: bytes) -> np.ndarray:
-    """The same by comparing four bytes everywhere at once, for needles that are common."""
+def dense_lines(data: bytes, ends: np.ndarray, needle: bytes, word: bool = False) -> np.ndarray:
+    """
+    The same for needles that are common, by comparing four bytes everywhere at once.
+
+    Args:
+        word: only where the needle stands alone.
+    """
     octets = np.frombuffer(data, np.uint8)
     seen = np.zeros(len(ends) + 1, np.bool_)  # the last: behind the last line's end
+    for places in _places(octets, needle):
+        found = places[_stand_alone(octets, places, len(needle))] if word else places
+        seen[np.searchsorted(ends, found)] = True
+    return np.flatnonzero(seen[:-1])
+
+
+def _places(octets: np.ndarray, needle: bytes) -> Iterator[np.ndarray]:
+    """Where a needle begins."""
     size = len(needle)
     if size < 4:
         hits = octets == needle[0]
         for index in range(1, size):
             hits = hits[: len(octets) - index] & (octets[index:] == needle[index])
-        seen[np.searchsorted(ends, np.flatnonzero(hits))] = True
-        return np.flatnonzero(seen[:-1])
-    word = np.frombuffer(needle[:4], "<u4")[0]
+        yield np.flatnonzero(hits)
+        return
+    four = np.frombuffer(needle[:4], "<u4")[0]
     for phase in range(4):
-        words = octets[phase : phase + (len(octets) - phase) // 4 * 4].view("<u4")
-        places = true_places(_equal(words, word))
+        fours = octets[phase : phase + (len(octets) - phase) // 4 * 4].view("<u4")
+        places = true_places(_equal(fours, four))
         places *= 4
         places += phase
         if size > 4:
             places = places[places <= len(octets) - size]
             for index in range(4, size):
                 places = places[octets[places + index] == needle[index]]
-        seen[np.searchsorted(ends, places)] = True
-    return np.flatnonzero(seen[:-1])
+        yield places
+
+
+def _stand_alone(octets: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
+    """Whether no character of a word is beside a needle of this size that begins there."""
+    last = len(octets) - 1
+    before = WORD_OCTETS[octets[np.maximum(places - 1, 0)]] & (places > 0)
+    behind = WORD_OCTETS[octets[np.minimum(places + size, last)]] & (places + size <= last)
+    return ~(before | behind)
 
 
 def _regexp_lines(data: bytes, ends: Ends, regexp: Any) -> np.ndarray:
@@ -245,6 +262,12 @@ def _regexp_lines(data: bytes, ends: Ends, regexp: Any) -> np.ndarray:
             break
         place = end + 1
     return ends.lines_of(hits)
+
+
+def _over_lines(query: SearchQuery) -> Any:
+    """RE2 for a query that is run over many lines at once."""
+    pattern = word_pattern(query, b"^|") if query.word else query.text.encode()
+    return compile_re2(b"(?m)" + pattern, literal=False, ignore_case=query.ignore_case)
 
 
 def _equal(octets: np.ndarray, value: Any) -> np.ndarray:
