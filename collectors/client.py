@@ -373,9 +373,11 @@ def _is_own_error(answer: Any) -> bool:
 
 def _is_generation(held: Any) -> bool:
     """Whether an entry of /offsets has the form of the service's."""
-    if not isinstance(held, dict) or not isinstance(held.get("head_sha256"), str):
+    if not isinstance(held, dict):
         return False
-    return all(_is_count(held.get(name)) for name in ("generation", "next_offset", "head_bytes"))
+    return all(_is_count(held.get(name)) for name in ("generation", "next_offset", "head_bytes", "tail_bytes")) and all(
+        isinstance(held.get(name), str) for name in ("head_sha256", "tail_sha256")
+    )
 
 
 def _is_count(value: Any) -> bool:

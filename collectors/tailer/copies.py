@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collectors.tailer.family import RECHECK_BYTES, Family, Member
 from collectors.tailer.packed import END_BYTES, PackedFile
-from collectors.tailer.reader import LostMark, TailedFile
+from collectors.tailer.reader import LostMark, TailedFile, exactly
 
 
 def is_alike(member: Member, old: Member) -> bool:
@@ -42,9 +42,9 @@ def ends_alike(copy: Member, old: Member) -> bool:
 
 def may_continue(copy: Member, old: Member) -> bool:
     """Whether the copy has the bytes that were last seen in the old file, as far as it reaches."""
-    assert isinstance(old.file, TailedFile)
+    assert isinstance(old.file, TailedFile) and isinstance(copy.file, TailedFile)
     for end, seen in ((old.file.sent, old.file.last_sent), old.mark):
-        if seen and len(seen) <= end <= copy.size and _bytes(copy, end - len(seen), len(seen)) != seen:
+        if seen and len(seen) <= end <= copy.size and exactly(copy.file, end - len(seen), len(seen)) != seen:
             return False
     return True
 
@@ -67,17 +67,6 @@ def take_over(family: Family, old: Member, copy: Member) -> bool:
     else:
         family.members.insert(place, copy)
     return replaces
-
-
-def _bytes(copy: Member, start: int, count: int) -> bytes:
-    assert isinstance(copy.file, TailedFile)
-    data = b""
-    while len(data) < count:
-        piece = copy.file.peek(start + len(data), count - len(data))
-        if not piece:
-            break
-        data += piece
-    return data
 
 
 def _end(copy: Member, count: int) -> bytes:

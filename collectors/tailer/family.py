@@ -15,10 +15,11 @@ from typing import Any, Optional
 
 from collectors.tailer.discovery import CURRENT, Age
 from collectors.tailer.packed import PackedFile
-from collectors.tailer.reader import LostMark, Tailed
+from collectors.tailer.reader import LostMark, Tailed, TailedFile, exactly
 from logsvc.model.stream import StreamName
 
 RECHECK_BYTES = 4096  # sent again after a restart: a head alone may be the same in two generations
+MOST_UNPACKED_BYTES = 4 << 20  # of a `.gz`, to compare the bytes at a place in it
 OVER_SECONDS = 2.0  # a superseded file this long without new bytes is complete
 
 Held = dict[str, Any]  # a generation as the service tells of it
@@ -205,7 +206,7 @@ class Family:
     def remember(self, member: Member) -> None:
         """A complete member is forgotten; a copy of it that turns up later is known by this."""
         if member.number is not None:
-            head = member.file.head
+            head, tail = member.file.head, member.file.last_sent
             self.past[member.number] = {
                 "generation": member.number,
                 "next_offset": member.file.sent,
@@ -213,6 +214,8 @@ class Family:
                 "head_sha256": hashlib.sha256(head).hexdigest(),
                 "sealed": member.sealed,
             }
+                "tail_bytes": len(tail),
+                "tail_sha256": hashlib.sha256(tail).hexdigest(),
 
     def find_past(self, member: Member) -> Optional[Held]:
         """The generation without a member that this file may be; the newest of several."""
@@ -304,7 +307,11 @@ def matching(members: list[Member], held: list[Held], hints: dict[tuple[int, int
 
 
 def fit(member: Member, one: Held, hint: Optional[Hint] = None) -> int:
-    """How well a file may be the generation that the service holds; 0: it cannot be."""
+    """
+    How well a file may be the generation that the service holds; 0: it cannot be.
+
+    It begins with the same bytes, and has the same ones just before the place where the service ends.
+    """
     end, head_bytes = int(one["next_offset"]), int(one.get("head_bytes", 0))
     hinted = hint is not None and hint["generation"] == _number(one)
     size = _size(member)
@@ -315,6 +322,8 @@ def fit(member: Member, one: Held, hint: Optional[Hint] = None) -> int:
         return 4 if one.get("sealed") and size > 0 and end > head_bytes else 0
     return 10 + 1000 * hinted + 2 * (size == end)
 
+    if not _has_tail(member, one):
+        return 0
 
 def _number(one: Held) -> int:
     return int(one["generation"])
@@ -322,6 +331,18 @@ def _number(one: Held) -> int:
 
 def _is_found(lost: Member, member: Member) -> bool:
     """Whether a file holds what a checkpoint told of as perhaps lost."""
+def _has_tail(member: Member, one: Held) -> bool:
+    """Whether the bytes just before where the service ends are the file's, as far as that can be told now."""
+    file, end, count = member.file, int(one["next_offset"]), int(one["tail_bytes"])
+    if not isinstance(file, TailedFile) or (isinstance(file, PackedFile) and end > MOST_UNPACKED_BYTES):
+        return True
+    try:
+        tail = exactly(file, end - count, count)
+    except OSError:
+        return True
+    return len(tail) < count or hashlib.sha256(tail).hexdigest() == one["tail_sha256"]
+
+
     size = _size(member)
     return member.file.head.startswith(lost.file.head) and (size is None or size >= lost.existed)
 

@@ -281,6 +281,17 @@ class TailedFile:
                     return None
 
 
+def exactly(file: TailedFile, start: int, count: int) -> bytes:
+    """These bytes of a file, fewer only where it ends; raises OSError where they cannot be read now."""
+    data = file.peek(start, count)
+    while 0 < len(data) < count:
+        piece = file.peek(start + len(data), count - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
 class LostMark(TailedFile):
     """
     What the collector says in the place of lost bytes: read like a file, from `start` on.

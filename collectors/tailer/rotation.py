@@ -385,10 +385,10 @@ class Tailer:
         def order(found: Found) -> tuple[Age, bool, str]:
             return (found.age, not self._memory.is_of((found.device, found.inode), found.place), found.name)
 
-        fresh_base = any(found.age == CURRENT for found in files)
-        known_before = any(member.file.name for member in family.members)
-        for found in sorted(files, key=order):
-            member = self._newcomers.meet(found, now)
+        arrived = [(found, self._newcomers.meet(found, now)) for found in sorted(files, key=order)]
+        written = [member for found, member in arrived if found.age == CURRENT]
+        is_first = bool(written) or not any(member.file.name for member in family.members)
+        for found, member in arrived:
             newest = family.members[-1] if family.members else None
             if newest and newest.pinned:
                 self._move_elsewhere(member)
@@ -399,17 +399,19 @@ class Tailer:
                 else:
                     self._append(family, member)
             else:
-                self._welcome_rotated(family, member, fresh_base or not known_before, now)
+                self._welcome_rotated(family, member, written, is_first, now)
             if not self._holds(member) and not member.unpacking:
                 member.file.close()  # looked at again in the next scan
 
-    def _welcome_rotated(self, family: Family, member: Member, is_first: bool, now: float) -> None:
+    def _welcome_rotated(
+        self, family: Family, member: Member, written: list[Member], is_first: bool, now: float
+    ) -> None:
         """A file that was written before: a copy of a member, a generation never seen, or nothing of the kind."""
         newest = family.members[-1] if family.members else None
         if isinstance(member.file, PackedFile) and member.file.torn:
             self._wait(member)
             return
-        if self._is_copy(family, member):
+        if self._is_copy(family, member, written):
             return
         gone = member.size > 0 and not member.file.head
         if gone or (family.matched and member.unpacking):
@@ -436,14 +438,14 @@ class Tailer:
         else:
             self._wait(member)
 
-    def _is_copy(self, family: Family, member: Member) -> bool:
+    def _is_copy(self, family: Family, member: Member, written: list[Member]) -> bool:
         """
         Whether this is a copy of a member: of a log that is truncated in place, or its `.gz`.
 
         As long as the member itself can be read, a copy holds nothing new and waits; then it takes
         the generation over and gives the bytes that were not read in time.
         """
-        alike = [old for old in reversed(family.members) if copies.is_alike(member, old)]
+        alike = [old for old in [*written, *reversed(family.members)] if copies.is_alike(member, old)]
         if alike and not copies.is_whole(member):
             self._wait(member)
             return True

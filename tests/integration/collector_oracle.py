@@ -191,6 +191,8 @@ class _Handler(BaseHTTPRequestHandler):
                     "next_offset": len(data),
                     "head_bytes": min(len(data), 1024),
                     "head_sha256": hashlib.sha256(data[:1024]).hexdigest(),
+                    "tail_bytes": min(len(data), 1024),
+                    "tail_sha256": hashlib.sha256(data[-1024:]).hexdigest(),
                     "sealed": name in oracle.sealed,
                 }
                 for name, data in sorted(oracle.held.items())

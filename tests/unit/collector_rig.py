@@ -1,12 +1,14 @@
-"""A tailer and a shipper before a service in a dictionary, under a clock that is moved by hand."""
+"""A tailer and a shipper, or a whole agent, before a service in a dictionary, under a clock that is moved by hand."""
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from collectors.agent import CHECKPOINT_SECONDS
 from collectors.client import Client, Frame, Refused, Unavailable
 from collectors.settings import Identity
 from collectors.shipper import Shipper
@@ -17,20 +19,47 @@ JOB = "J-1"
 OTHER = f"modelarts-job-{JOB}/other/worker-0"
 
 
+class Killed(Exception):
+    """The collector is no more."""
+
+
+class Clock:
+    """In the place of the module `time` for an agent, and of the event that it rests on."""
+
+    thread_time = staticmethod(time.thread_time)
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
 class Service:
-    """Bytes by path and generation; `away` refuses everything, `lose_answers` takes and says nothing."""
+    """
+    Bytes by path and generation.
+
+    `away` refuses everything, `lose_answers` takes and says nothing; `kill_in` half calls on the collector is killed.
+    """
 
     def __init__(self) -> None:
         self.held: dict[tuple[str, int], bytearray] = {}
         self.sealed: set[tuple[str, int]] = set()
         self.away = False
         self.lose_answers = 0
+        self.kill_in: int | None = None
         self.resent_bytes = 0
         self.server = "http://service"
 
     def offsets(self, streams: Sequence[tuple[str, str, str]]) -> list[list[dict[str, Any]]]:
         self._be_there()
-        return [[self._told(name) for name in sorted(self.held) if name[0] == path] for _, _, path in streams]
+        answer = [[self._told(name) for name in sorted(self.held) if name[0] == path] for _, _, path in streams]
+        self._kill()
+        return answer
 
     def batch(self, frames: Sequence[Frame]) -> list[object]:
         self._be_there()
@@ -49,6 +78,17 @@ class Service:
         self._be_silent()
         return end
 
+    def calm(self) -> None:
+        """No more faults."""
+        self.away, self.lose_answers, self.kill_in = False, 0, None
+
+    def holds(self, path: str, data: bytes) -> bool:
+        """Whether one generation of a path is this."""
+        return any(name[0] == path and held == data for name, held in self.held.items())
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def _append(self, frame: Frame) -> int:
         name = (frame.path, frame.generation)
         held = self.held.get(name, bytearray())
@@ -66,33 +106,54 @@ class Service:
         return len(held)
 
     def _told(self, name: tuple[str, int]) -> dict[str, Any]:
-        data = bytes(self.held[name])
-        return {
-            "generation": name[1],
-            "next_offset": len(data),
-            "head_bytes": min(1024, len(data)),
-            "head_sha256": hashlib.sha256(data[:1024]).hexdigest(),
-            "sealed": name in self.sealed,
-        }
+        return told(name[1], bytes(self.held[name]), sealed=name in self.sealed)
 
     def _be_there(self) -> None:
         if self.away:
             raise Unavailable("away")
+        self._kill()
 
     def _be_silent(self) -> None:
+        self._kill()
         if self.lose_answers:
             self.lose_answers -= 1
             raise Unavailable("no answer")
 
+    def _kill(self) -> None:
+        if self.kill_in is not None:
+            self.kill_in -= 1
+            if self.kill_in < 0:
+                raise Killed
+
+
+def told(generation: int, data: bytes, *, sealed: bool = False) -> dict[str, Any]:
+    """What the service says of a generation."""
+    return {
+        "generation": generation,
+        "next_offset": len(data),
+        "head_bytes": min(1024, len(data)),
+        "head_sha256": hashlib.sha256(data[:1024]).hexdigest(),
+        "tail_bytes": min(1024, len(data)),
+        "tail_sha256": hashlib.sha256(data[-1024:]).hexdigest(),
+        "sealed": sealed,
+    }
+
 
 class Rig:
-    """One collector on a folder; `step` looks and sends once, `settle` until all that time brings is done."""
+    """
+    One collector on a folder; `step` looks and sends once, `settle` until all that time brings is done.
+
+    Attributes:
+        checkpoint: what the next collector would find, were this one killed now.
+    """
 
     def __init__(self, folder: Path, service: Service, remembered: Iterable[dict[str, Any]] = ()) -> None:
         self.service = service
-        self.tailer = Tailer(Discovery([folder], Identity(JOB)), remembered)
+        self.checkpoint = list(remembered)
+        self.tailer = Tailer(Discovery([folder], Identity(JOB)), self.checkpoint)
         self.shipper = Shipper(cast(Client, service), self.tailer, lambda kind, text: None)
         self.now = 1000.0
+        self._next_checkpoint = self.now
 
     def step(self, seconds: float = 1.0, *, scan: bool = True) -> None:
         self.now += seconds
@@ -100,6 +161,8 @@ class Rig:
             self.tailer.scan(self.now)
         else:
             self.tailer.poll(self.now)
+        if self.now >= self._next_checkpoint or self.tailer.checkpoint_wanted:
+            self.checkpoint, self._next_checkpoint = self.tailer.remembered(), self.now + CHECKPOINT_SECONDS
         try:
             for _ in range(100):
                 if not self.shipper.round(self.now):

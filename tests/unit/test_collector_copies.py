@@ -602,3 +602,47 @@ def test_what_a_truncated_file_has_grown_to_is_not_called_lost(rig: Rig, tmp_pat
     first, second, third = rig.stream("a.log")
     assert first == b"one\n" and second.startswith(LOST_MARK.encode()) and b" 19 bytes " in second and third == b"3\n"
     assert rig.tailer.lost_bytes == 19
+
+
+# At a start
+
+
+def test_a_copy_found_beside_its_log_at_the_start_is_no_generation(tmp_path: Path) -> None:
+    """Between the copy and the truncation; whatever the service holds by then."""
+    for sent in (b"", BANNER + b"one\n", BANNER + b"one\ntwo\n"):
+        folder = tmp_path / str(len(sent))
+        folder.mkdir()
+        rig = Rig(folder, Service())
+        if sent:
+            (folder / "a.log").write_bytes(sent)
+            rig.settle()
+        rig.tailer.close()
+        (folder / "a.log").write_bytes(BANNER + b"one\ntwo\n")
+        (folder / "a.log.1").write_bytes(BANNER + b"one\ntwo\n")
+        rig = Rig(folder, rig.service)
+        rig.settle()
+        truncate(folder / "a.log", BANNER + b"three\n")
+        rig.settle()
+        assert rig.stream("a.log") == [BANNER + b"one\ntwo\n", BANNER + b"three\n"]
+        assert len(rig.service.held) == 2
+        rig.tailer.close()
+
+
+def test_files_that_begin_alike_are_told_apart_by_where_the_service_ends(tmp_path: Path) -> None:
+    """Truncated and grown past the old place while the collector was away, with no checkpoint to say so."""
+    rig = Rig(tmp_path, Service())
+    (tmp_path / "a.log").write_bytes(BANNER + b"one\n")
+    rig.settle()
+    rig.tailer.close()
+    (tmp_path / "a.log.1").write_bytes(BANNER + b"one\nmore\n")
+    truncate(tmp_path / "a.log", BANNER + b"2nd\nand a long line that goes past that place\n")
+    rig = Rig(tmp_path, rig.service)
+    rig.step()
+    assert rig.stream("a.log") == [BANNER + b"one\nmore\n", (tmp_path / "a.log").read_bytes()]
+    assert [member.number for family in rig.tailer.families.values() for member in family.members] == [0, 1]
+    (tmp_path / "a.log.1").unlink()
+    rig.tailer.close()
+    truncate(tmp_path / "a.log", BANNER + b"3rd\nand a longer line that goes past that place as well\n")
+    rig = Rig(tmp_path, rig.service)
+    rig.settle()
+    assert rig.stream("a.log")[2:] == [(tmp_path / "a.log").read_bytes()] and len(rig.service.held) == 3

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from collectors.tailer.discovery import Discovery
 from collectors.tailer.reader import Replaced, TailedFile
 from collectors.tailer.rotation import Family, Member, Tailer
 from logsvc.errors import CannotStart
+from unit.collector_rig import told
 
 JOB = "J-1"
 
@@ -21,17 +20,6 @@ JOB = "J-1"
 def tailed(file: Path) -> TailedFile:
     status = file.stat()
     return TailedFile(str(file), status.st_dev, status.st_ino)
-
-
-def held(number: int, data: bytes, *, sealed: bool = False) -> dict[str, Any]:
-    """A generation as the service tells of it."""
-    return {
-        "generation": number,
-        "next_offset": len(data),
-        "head_bytes": min(1024, len(data)),
-        "head_sha256": hashlib.sha256(data[:1024]).hexdigest(),
-        "sealed": sealed,
-    }
 
 
 def scanned(folder: Path) -> Tailer:
@@ -94,7 +82,7 @@ def test_heads_find_the_place_and_newer_files_follow(tmp_path: Path) -> None:
     for name in ("a.log.2", "a.log.1", "a.log"):
         (tmp_path / name).write_text(name)
     tailer = scanned(tmp_path)
-    tailer.resolve(only(tailer), [held(0, b"gone"), held(1, b"a.log.2")], 0.0)
+    tailer.resolve(only(tailer), [told(0, b"gone"), told(1, b"a.log.2")], 0.0)
     assert numbers(only(tailer)) == [("a.log.2", 1, 7), ("a.log.1", 2, 0), ("a.log", 3, 0)]
 
 
@@ -102,7 +90,7 @@ def test_a_file_older_than_all_that_is_held_goes_elsewhere(tmp_path: Path) -> No
     for name in ("a.log.2", "a.log.1", "a.log"):
         (tmp_path / name).write_text(name)
     tailer = scanned(tmp_path)
-    tailer.resolve(next(iter(tailer.families.values())), [held(0, b"a.log.1")], 0.0)
+    tailer.resolve(next(iter(tailer.families.values())), [told(0, b"a.log.1")], 0.0)
     first, second = tailer.families.values()
     assert numbers(first) == [("a.log.1", 0, 7), ("a.log", 1, 0)]
     assert second.place.path.startswith(f"modelarts-job-{JOB}/other/worker-0/") and len(second.members) == 1
@@ -112,7 +100,7 @@ def test_a_file_older_than_all_that_is_held_goes_elsewhere(tmp_path: Path) -> No
 def test_a_file_shorter_than_what_is_held_is_new(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_bytes(b"abc")
     tailer = scanned(tmp_path)
-    tailer.resolve(only(tailer), [held(4, b"abcdef")], 0.0)
+    tailer.resolve(only(tailer), [told(4, b"abcdef")], 0.0)
     assert numbers(only(tailer)) == [("a.log", 5, 0)]
 
 
@@ -227,7 +215,7 @@ def test_numbers_that_were_given_and_never_used_are_given_again_in_order(tmp_pat
         (tmp_path / name).write_bytes(data)
     tailer = scanned(tmp_path)
     family = only(tailer)
-    tailer.resolve(family, [held(0, b"first\n", sealed=True), held(4, b"fourth\n")], 0.0)
+    tailer.resolve(family, [told(0, b"first\n", sealed=True), told(4, b"fourth\n")], 0.0)
     assert numbers(family) == [("a.log.3", 0, 6), ("a.log.2", 1, 0), ("a.log.1", 2, 0), ("a.log", 4, 7)]
 
     tailer.conflict(family, family.members[2])  # the service holds other bytes under 2 after all

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from collectors.settings import Identity
 from collectors.shipper import BODY_BYTES, FIRST_BODY_BYTES, FRESH_BYTES, LEAST_BODY_BYTES, Shipper
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.rotation import Tailer
+from unit.collector_rig import told
 
 JOB = "J-1"
 MB = 1_000_000
@@ -93,17 +93,7 @@ class Service:
         return len(held)
 
     def _generations(self, name: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "generation": generation,
-                "next_offset": len(data),
-                "head_bytes": min(1024, len(data)),
-                "head_sha256": hashlib.sha256(data[:1024]).hexdigest(),
-                "sealed": False,
-            }
-            for (held, generation), data in sorted(self.held.items())
-            if held == name
-        ]
+        return [told(generation, bytes(data)) for (held, generation), data in sorted(self.held.items()) if held == name]
 
 
 def _name(frame: Frame) -> str:
