@@ -89,5 +89,5 @@ test('the window of lines is bounded and asks twice at a time at most', async ()
     assert.equal(window.get(row)?.n, row + 1)
   }
   assert.ok(most <= 2)
-  assert.ok(window.pages.size <= 51, `${window.pages.size} pages`)
+  assert.ok(window.pages.size <= 100, `${window.pages.size} pages`)
 })

@@ -2,14 +2,14 @@
  * A bounded cache of a log's lines, by row: row 0 is the first line, or the first user line.
  *
  * Whoever shows rows says which (`need`); pages around them are fetched, at most two at a time,
- * newest wish first, and the pages used longest ago are dropped.
+ * newest wish first. Pages used longest ago are dropped, never those on screen or beside it.
  */
 
 import { Model, wasAborted } from './model.js'
 
-const PAGE_ROWS = 200
-const MOST_PAGES = 48 // ~10,000 lines
-const MOST_CHARACTERS = 24 * 1024 * 1024 // whichever comes first
+const PAGE_ROWS = 100
+const MOST_PAGES = 96 // ~10,000 lines
+const MOST_CHARACTERS = 16 * 1024 * 1024 // whichever comes first; lines may be 64 KiB long
 const MOST_REQUESTS = 2
 const RETRY_MS = 2000
 
@@ -17,9 +17,10 @@ export class LineWindow extends Model {
   /** @param {(row: number, limit: number, signal: AbortSignal) => Promise<object[]>} fetchRows lines from a row on */
   constructor({ fetchRows, rowOf }) {
     super()
-    Object.assign(this, { fetchRows, rowOf, error: null })
+    Object.assign(this, { fetchRows, rowOf, error: null, count: 0, characters: 0 })
     this.pages = new Map() // page number -> {rows: Map row -> line, characters}; in order of use
     this.wanted = []
+    this.kept = { first: 0, last: -1 } // pages on screen and beside it
     this.requests = new Map() // page number -> AbortController
     this.retryTimer = null
     this.closed = false
@@ -32,11 +33,13 @@ export class LineWindow extends Model {
   put(line) {
     const row = this.rowOf(line)
     if (row < 0) return
-    const page = this.#page(pageOf(row))
-    const before = page.rows.get(row)
-    page.characters += line.text.length - (before?.text.length ?? 0)
+    const number = pageOf(row)
+    const page = this.#page(number)
+    const more = line.text.length - (page.rows.get(row)?.text.length ?? 0)
+    page.characters += more
+    this.characters += more
     page.rows.set(row, line)
-    if (this.pages.size > MOST_PAGES) this.#trim(new Set([pageOf(row)]))
+    this.#trim(number)
   }
 
   /** Rows [first, end) are or will soon be on screen; a page either side is fetched ahead. */
@@ -48,8 +51,10 @@ export class LineWindow extends Model {
     const around = [lastPage + 1, firstPage - 1].filter((page) => page >= 0 && page * PAGE_ROWS < count)
     this.count = count
     this.wanted = [...shown.filter((page) => this.#missing(page, first, end) !== null), ...around.filter((page) => this.#missing(page) !== null)]
+    this.kept = { first: firstPage - 1, last: lastPage + 1 }
     for (const page of [...around, ...shown]) this.#touch(page)
-    this.#trim(new Set([...shown, ...around]))
+    this.#trim(lastPage)
+    this.#makeWay(shown)
     this.#pump()
   }
 
@@ -64,6 +69,16 @@ export class LineWindow extends Model {
     clearTimeout(this.retryTimer)
     for (const request of this.requests.values()) request.abort()
     this.pages.clear()
+  }
+
+  /** Who jumps somewhere else does not wait for what was left behind. */
+  #makeWay(shown) {
+    if (this.requests.size < MOST_REQUESTS || !this.wanted.some((page) => shown.includes(page))) return
+    for (const [number, request] of this.requests) {
+      if (this.#isKept(number)) continue
+      this.requests.delete(number)
+      request.abort()
+    }
   }
 
   #pump() {
@@ -92,7 +107,7 @@ export class LineWindow extends Model {
       this.wanted.unshift(number)
       this.retryTimer ??= setTimeout(() => this.retry(), RETRY_MS)
     } finally {
-      this.requests.delete(number)
+      if (this.requests.get(number) === request) this.requests.delete(number)
       if (!this.closed) {
         this.changed()
         this.#pump()
@@ -121,14 +136,17 @@ export class LineWindow extends Model {
     this.pages.set(number, page)
   }
 
-  #trim(keep) {
-    let characters = 0
-    for (const page of this.pages.values()) characters += page.characters
-    for (const [number, page] of this.pages) {
-      if (this.pages.size <= MOST_PAGES && characters <= MOST_CHARACTERS) return
-      if (keep.has(number)) continue
+  #isKept(number) {
+    return number >= this.kept.first && number <= this.kept.last
+  }
+
+  #trim(present) {
+    if (this.pages.size <= MOST_PAGES && this.characters <= MOST_CHARACTERS) return
+    for (const [number, { characters }] of this.pages) {
+      if (number === present || this.#isKept(number)) continue
       this.pages.delete(number)
-      characters -= page.characters
+      this.characters -= characters
+      if (this.pages.size <= MOST_PAGES && this.characters <= MOST_CHARACTERS) return
     }
   }
 }

@@ -5,31 +5,31 @@
  * "user" the u-th user line is row u−1.
  */
 
+import { Connection } from './connection.js'
 import { LineWindow } from './line-window.js'
-import { Model, wasAborted } from './model.js'
+import { Model } from './model.js'
 
 const TAIL_LINES = 200
 const LINE_END_BYTES = 16 * 1024 // of a cut progress line: enough for its last states
 const MOST_LINE_ENDS = 200
 
 /**
- * Fires `change` when anything to be shown changes, and `place` (with `detail.row`) when the rows
- * are counted anew and the reader should stand elsewhere.
+ * Fires `change` when anything to be shown changes, `place` (with `detail.row`) when the rows are
+ * counted anew and the reader should stand elsewhere, and `continues` when the file goes on in a
+ * newer generation while the reader follows it.
  */
 export class Log extends Model {
-  constructor({ http, openFollow, stream, lines }) {
+  /** @param {object} options goesOn: a newer generation was known before; who opens this one wants to read it */
+  constructor({ http, openFollow, stream, lines, goesOn = false }) {
     super()
-    Object.assign(this, { http, openFollow, stream, lines })
-    Object.assign(this, { ready: false, error: null, sealed: stream.sealed, nextStream: null, connection: 'connecting', retryAt: null })
+    Object.assign(this, { http, openFollow, stream, lines, goesOn })
+    Object.assign(this, { ready: false, sealed: stream.sealed, nextStream: null, link: null, window: null })
     this.totalLines = 0
     this.totalUserLines = 0
     this.completeUserLines = 0
     this.partial = null
     this.following = true
     this.seen = 0 // rows there were when the reader stopped following
-    this.window = null
-    this.socket = null
-    this.opening = new AbortController()
     this.lineEnds = new Map()
   }
 
@@ -38,49 +38,68 @@ export class Log extends Model {
     return this.lines === 'user' ? this.totalUserLines : this.totalLines
   }
 
+  /** State of the connection, as models/connection.js names them. */
+  get connection() {
+    return this.link?.state ?? 'connecting'
+  }
+
+  /** When it is tried again, in milliseconds since the epoch. */
+  get retryAt() {
+    return this.link?.retryAt ?? null
+  }
+
+  /** Why there is no connection, where the service or the network said so. */
+  get error() {
+    return this.link?.error ?? null
+  }
+
   get newLines() {
     return this.following ? 0 : Math.max(0, this.count - this.seen)
   }
 
-  /** Reads the end of the log, then follows it. */
+  /** Reads the end of the log, then follows it; done once the service has answered, or has not. */
   async open() {
-    this.opening.abort()
-    this.opening = new AbortController()
-    const { signal } = this.opening
-    this.window?.close()
-    this.window = new LineWindow({
-      rowOf: (line) => this.rowOf(line),
-      fetchRows: (row, limit, pageSignal) => this.#fetchRows(row, limit, pageSignal),
-    })
-    this.window.addEventListener('change', () => this.changed())
-    this.socket?.close()
-    this.socket = null
+    this.close()
     this.partial = null
     this.lineEnds.clear()
-    try {
-      this.#take(await this.http.lines(this.stream.id, { from: -TAIL_LINES, limit: TAIL_LINES, lines: this.lines }, { signal }))
-      Object.assign(this, { ready: true, error: null })
-    } catch (error) {
-      if (wasAborted(error)) return
-      this.error = error
-      this.changed()
-      return
-    }
-    this.#connect()
+    this.window = new LineWindow({
+      rowOf: (line) => this.rowOf(line),
+      fetchRows: (row, limit, signal) => this.#fetchRows(row, limit, signal),
+    })
+    this.window.addEventListener('change', () => this.changed())
+    let known = false // the end of the log, as it is counted now
+    this.link = new Connection({
+      // the last line may be unfinished and hidden: look at it once more
+      openSocket: () => this.openFollow({ stream: this.stream.id, from: Math.max(1, this.totalLines), lines: this.lines }),
+      look: async (signal) => {
+        await this.#look(known ? { from: Math.max(1, this.totalLines) } : { from: -TAIL_LINES }, signal)
+        known = true
+      },
+      lastLine: (signal) => this.#lastLine(signal),
+    })
+    this.link.addEventListener('change', () => this.changed())
+    this.link.addEventListener('frame', ({ data }) => this.#takeFrame(data))
     this.changed()
+    await this.link.open()
   }
 
   close() {
-    this.opening.abort()
+    this.link?.close()
     this.window?.close()
-    this.socket?.close()
   }
 
+  /** Asks again for whatever could not be had. */
   retry() {
-    if (!this.ready) return this.open()
-    this.window.retry()
-    this.socket?.retryNow()
-    return undefined
+    this.window?.retry()
+    this.link?.wake()
+  }
+
+  /** What the list of the job's logs says of this one: without a socket nobody else tells. */
+  told(stream, nextStream) {
+    this.stream = stream
+    if (this.connection === 'open' || !stream.sealed) return
+    this.#seal(nextStream)
+    this.changed()
   }
 
   lineAt(row) {
@@ -116,7 +135,7 @@ export class Log extends Model {
     if (lines === this.lines) return
     this.lines = lines
     await this.open()
-    if (!this.ready || this.lines !== lines) return
+    if (this.lines !== lines) return
     const row = this.following || anchor === null ? null : await this.locate(anchor).catch(() => null)
     if (!this.following) this.seen = this.count
     this.dispatchEvent(new CustomEvent('place', { detail: { row } }))
@@ -129,9 +148,14 @@ export class Log extends Model {
     this.changed()
   }
 
-  async #fetchRows(row, limit, signal) {
+  /** Lines from a row on, asked of the service, as its answer. */
+  linesFrom(row, limit, signal) {
     const from = this.lines === 'user' ? { user_from: row + 1 } : { from: row + 1 }
-    return this.#take(await this.http.lines(this.stream.id, { ...from, limit, lines: this.lines }, { signal }))
+    return this.http.lines(this.stream.id, { ...from, limit, lines: this.lines }, { signal })
+  }
+
+  async #fetchRows(row, limit, signal) {
+    return this.#take(await this.linesFrom(row, limit, signal))
   }
 
   async #fetchEnd(line) {
@@ -139,12 +163,29 @@ export class Log extends Model {
     this.lineEnds.set(line.n, '')
     const stop = line.offset + line.size_bytes
     try {
-      const end = await this.http.rawText(this.stream.id, stop - LINE_END_BYTES, stop, { signal: this.opening.signal })
+      const end = await this.http.rawText(this.stream.id, stop - LINE_END_BYTES, stop)
       this.lineEnds.set(line.n, end.replace(/^\ufffd+/, '')) // the range may begin within a character
       this.changed()
-    } catch (error) {
-      if (!wasAborted(error)) this.lineEnds.delete(line.n)
+    } catch {
+      this.lineEnds.delete(line.n)
     }
+  }
+
+  /** Lines from a place on; where there are more than it takes to fill a screen, those at the end. */
+  async #look({ from }, signal) {
+    const ask = (start) => this.http.lines(this.stream.id, { from: start, limit: TAIL_LINES, lines: this.lines }, { signal })
+    let answer = await ask(from)
+    if (from > 0 && answer.lines.length === TAIL_LINES) answer = await ask(-TAIL_LINES)
+    const unfinished = answer.lines.at(-1)?.partial ? answer.lines.at(-1).n : null
+    if (this.partial && this.partial.n !== unfinished) this.#dropPartial()
+    this.#take(answer)
+    this.ready = true
+    this.changed()
+  }
+
+  async #lastLine(signal) {
+    const { total_lines: total, lines } = await this.http.lines(this.stream.id, { from: -1, limit: 1 }, { signal })
+    return lines.at(-1)?.partial ? total - 1 : total
   }
 
   /** Keeps what an answer says of the whole log; its lines go into the window. */
@@ -169,20 +210,6 @@ export class Log extends Model {
     }
   }
 
-  #connect() {
-    // the last line may be unfinished and hidden: look at it once more
-    const socket = this.openFollow({ stream: this.stream.id, from: Math.max(1, this.totalLines), lines: this.lines })
-    this.socket = socket
-    socket.addEventListener('frame', ({ data }) => socket === this.socket && this.#takeFrame(data))
-    socket.addEventListener('state', () => {
-      if (socket !== this.socket) return
-      this.connection = socket.state
-      this.retryAt = socket.retryAt
-      this.changed()
-    })
-    socket.addEventListener('refused', () => socket === this.socket && this.#askWhy())
-  }
-
   #takeFrame(frame) {
     for (const line of frame.lines ?? []) this.#takeLine(line)
     if (frame.lines?.length) this.sealed = false // a later chunk opens a stream again
@@ -190,14 +217,29 @@ export class Log extends Model {
       this.totalLines = Math.max(this.totalLines, frame.through)
       if (this.partial && frame.through >= this.partial.n) this.#dropPartial()
     }
-    if (frame.gap) this.totalLines = Math.max(this.totalLines, frame.gap.first_line + frame.gap.count - 1)
+    if (frame.gap) this.#takeGap(frame.gap)
     if (frame.partial) this.#takePartial(frame.partial)
-    if (frame.sealed) Object.assign(this, { sealed: true, nextStream: frame.next_stream ?? this.nextStream })
+    if (frame.sealed) this.#seal(frame.next_stream)
     this.changed()
   }
 
+  /** Lines that the service did not wait with: their rows are fetched when they come on screen. */
+  #takeGap({ first_line: first, count }) {
+    this.totalLines = Math.max(this.totalLines, first + count - 1)
+    if (this.lines === 'all') return
+    // how many of them are user lines, only the service knows; if it does not answer, the next line tells
+    const { window } = this
+    this.http.lines(this.stream.id, { from: -1, limit: 1, lines: 'user' }).then((answer) => window === this.window && this.#take(answer)).catch(() => {})
+  }
+
+  #seal(nextStream) {
+    const goesOn = Boolean(nextStream) && !this.nextStream && !this.goesOn
+    Object.assign(this, { sealed: true, nextStream: nextStream ?? this.nextStream })
+    if (goesOn && this.following) this.dispatchEvent(new Event('continues'))
+  }
+
   #takePartial(partial) {
-    if (partial.n < this.socket.next) return
+    if (partial.n < this.link.next) return
     if (this.lines === 'user' && partial.system) {
       if (this.partial) this.#dropPartial() // the platform's mark came in late: no user line any more
       return
@@ -212,19 +254,5 @@ export class Log extends Model {
   #dropPartial() {
     if (this.partial.u != null && this.partial.u > this.completeUserLines) this.totalUserLines = this.completeUserLines
     this.partial = null
-  }
-
-  /** A refused WebSocket does not say why; the same question over HTTP does. */
-  async #askWhy() {
-    try {
-      this.#take(await this.http.lines(this.stream.id, { from: -1, limit: 1, lines: this.lines }))
-      this.error = null
-    } catch (error) {
-      if (error.status === 404 || error.status === 403 || error.status === 410) {
-        this.error = error
-        this.socket?.close()
-      }
-    }
-    this.changed()
   }
 }

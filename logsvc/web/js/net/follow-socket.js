@@ -1,88 +1,63 @@
 /** The one place that opens a WebSocket: lines of a stream as they are committed. */
 
-import { Backoff } from '../helpers/timing.js'
-
-const QUIET_MS = 3000 // a connection that held this long was a good one, and so was one that brought lines
+const OPEN_MS = 10_000 // a proxy may take the request and never answer it
 
 /**
- * Follows one stream; reconnects by itself from the line after the last one received.
+ * One connection that follows a stream from line `from` on.
  *
- * Fires `frame` (its `data` is the frame of docs/http-api.md) and `state` when `state` changes:
- * "connecting", "open", "waiting" (until `retryAt`, milliseconds since the epoch) or "closed".
- * Fires `refused` when a connection ends before it opened: the caller may ask over HTTP why.
+ * Fires `open`, `frame` (its `data` is the frame of docs/http-api.md) and at last, once, `close`.
+ * `next` is the line after the last one received, `heard` whether anything was, `finished` whether
+ * the service has no more to say: the file goes on in another stream.
  */
 export class FollowSocket extends EventTarget {
   constructor({ stream, from, lines }) {
     super()
-    Object.assign(this, { stream, next: from, lines, state: 'connecting', retryAt: null, finished: false })
-    this.backoff = new Backoff()
-    this.timer = null
-    this.socket = null
-    this.wake = () => this.state === 'waiting' && this.retryNow()
-    window.addEventListener('online', this.wake)
+    Object.assign(this, { stream, from, lines, next: from, opened: false, heard: false, finished: false, socket: null })
   }
 
   open() {
-    this.#connect()
+    const url = new URL(`api/v1/streams/${encodeURIComponent(this.stream)}/follow`, document.baseURI)
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+    url.search = new URLSearchParams({ from: this.from, lines: this.lines })
+    this.socket = new WebSocket(url)
+    this.socket.onopen = () => this.#opened()
+    this.socket.onmessage = ({ data }) => this.#take(JSON.parse(data))
+    this.socket.onclose = () => this.#ended()
+    this.timer = setTimeout(() => this.close(), OPEN_MS)
     return this
   }
 
-  /** Does not wait for the rest of the back-off. */
-  retryNow() {
-    if (this.state !== 'waiting') return
-    clearTimeout(this.timer)
-    this.#connect()
+  /** Whether it has brought lines that were not known when it was opened. */
+  get progressed() {
+    return this.next > this.from + 1
   }
 
+  /** Ends it at once, also where the other side does not answer any more. */
   close() {
-    window.removeEventListener('online', this.wake)
+    if (!this.socket) return
+    this.socket.close()
+    this.#ended()
+  }
+
+  #opened() {
     clearTimeout(this.timer)
-    this.#setState('closed')
-    this.socket?.close()
+    this.opened = true
+    this.dispatchEvent(new Event('open'))
+  }
+
+  #take(frame) {
+    this.heard = true
+    if (frame.through >= this.next) this.next = frame.through + 1
+    if (frame.gap) this.next = Math.max(this.next, frame.gap.first_line + frame.gap.count)
+    if (frame.sealed && frame.next_stream) this.finished = true
+    this.dispatchEvent(new MessageEvent('frame', { data: frame }))
+  }
+
+  #ended() {
+    if (!this.socket) return
+    clearTimeout(this.timer)
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null
     this.socket = null
-  }
-
-  #connect() {
-    this.#setState('connecting')
-    const url = new URL(`api/v1/streams/${encodeURIComponent(this.stream)}/follow`, document.baseURI)
-    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-    url.search = new URLSearchParams({ from: this.next, lines: this.lines })
-    const socket = new WebSocket(url)
-    let openedAt = null
-    this.socket = socket
-    socket.onopen = () => {
-      openedAt = performance.now()
-      if (socket === this.socket) this.#setState('open')
-    }
-    socket.onmessage = ({ data }) => {
-      if (socket !== this.socket) return
-      const frame = JSON.parse(data)
-      if (frame.through >= this.next) {
-        this.next = frame.through + 1
-        this.backoff.reset()
-      }
-      if (frame.sealed && frame.next_stream) this.finished = true
-      if (frame.gap) this.next = Math.max(this.next, frame.gap.first_line + frame.gap.count)
-      this.dispatchEvent(new MessageEvent('frame', { data: frame }))
-    }
-    socket.onclose = () => {
-      if (socket !== this.socket || this.state === 'closed') return
-      if (this.finished) {
-        this.close() // the file goes on in another stream
-        return
-      }
-      if (openedAt !== null && performance.now() - openedAt > QUIET_MS) this.backoff.reset()
-      const waitMs = this.backoff.nextMs()
-      this.retryAt = Date.now() + waitMs
-      this.#setState('waiting')
-      this.timer = setTimeout(() => this.#connect(), waitMs)
-      if (openedAt === null) this.dispatchEvent(new Event('refused'))
-    }
-  }
-
-  #setState(state) {
-    if (state === this.state && state !== 'waiting') return
-    this.state = state
-    this.dispatchEvent(new Event('state'))
+    this.dispatchEvent(new Event('close'))
   }
 }

@@ -39,6 +39,10 @@ export class Http extends EventTarget {
     return this.#json(`streams/${encodeURIComponent(stream)}/matches`, query, options)
   }
 
+  overview(stream, query, options) {
+    return this.#json(`streams/${encodeURIComponent(stream)}/overview`, query, options)
+  }
+
   /** Bytes [start, end) of a stream, as text. */
   async rawText(stream, start, end, options = {}) {
     const url = this.rawUrl(stream)
@@ -60,7 +64,11 @@ export class Http extends EventTarget {
       if (value !== undefined && value !== null && value !== '') url.searchParams.set(name, value)
     }
     const answer = await this.#send(url, options)
-    return answer.json()
+    try {
+      return await answer.json()
+    } catch (error) {
+      throw this.#broken(error)
+    }
   }
 
   async #send(url, { signal, headers } = {}) {
@@ -68,9 +76,7 @@ export class Http extends EventTarget {
     try {
       answer = await fetch(url, { signal, headers, credentials: 'same-origin', cache: 'no-store' })
     } catch (error) {
-      if (error.name === 'AbortError') throw error
-      this.#setLost(true)
-      throw new ApiError({ code: 'network', message: String(error.message ?? error) })
+      throw this.#broken(error)
     }
     this.#setLost(false)
     if (answer.ok) return answer
@@ -82,6 +88,13 @@ export class Http extends EventTarget {
       message: body.error?.message ?? answer.statusText,
       detail: body.error?.detail ?? null,
     })
+  }
+
+  /** No answer, or one that broke off. */
+  #broken(error) {
+    if (error.name === 'AbortError') return error
+    this.#setLost(true)
+    return new ApiError({ code: 'network', message: String(error.message ?? error) })
   }
 
   #setLost(lost) {
