@@ -206,18 +206,19 @@ class Family:
     def remember(self, member: Member) -> None:
         """A complete member is forgotten; a copy of it that turns up later is known by this."""
         if member.number is not None:
-            head, tail = member.file.head, member.file.last_sent
+            head = member.file.head
+            tail = member.file.last_sent if isinstance(member.file, TailedFile) else b""
             self.past[member.number] = {
                 "generation": member.number,
                 "next_offset": member.file.sent,
                 "head_bytes": len(head),
                 "head_sha256": hashlib.sha256(head).hexdigest(),
-                "sealed": member.sealed,
-            }
                 "tail_bytes": len(tail),
                 "tail_sha256": hashlib.sha256(tail).hexdigest(),
 
     def find_past(self, member: Member) -> Optional[Held]:
+                "sealed": member.sealed,
+            }
         """The generation without a member that this file may be; the newest of several."""
         fitting = [one for one in self.past.values() if fit(member, one)]
         return max(fitting, key=_number) if fitting else None
@@ -320,17 +321,15 @@ def fit(member: Member, one: Held, hint: Optional[Hint] = None) -> int:
         return 0
     if size is not None and size < end:
         return 4 if one.get("sealed") and size > 0 and end > head_bytes else 0
-    return 10 + 1000 * hinted + 2 * (size == end)
-
     if not _has_tail(member, one):
         return 0
 
 def _number(one: Held) -> int:
+    return 10 + 1000 * hinted + 2 * (size == end)
+
     return int(one["generation"])
 
 
-def _is_found(lost: Member, member: Member) -> bool:
-    """Whether a file holds what a checkpoint told of as perhaps lost."""
 def _has_tail(member: Member, one: Held) -> bool:
     """Whether the bytes just before where the service ends are the file's, as far as that can be told now."""
     file, end, count = member.file, int(one["next_offset"]), int(one["tail_bytes"])
@@ -345,6 +344,8 @@ def _has_tail(member: Member, one: Held) -> bool:
 
     size = _size(member)
     return member.file.head.startswith(lost.file.head) and (size is None or size >= lost.existed)
+def _is_found(lost: Member, member: Member) -> bool:
+    """Whether a file holds what a checkpoint told of as perhaps lost."""
 
 
 def _size(member: Member) -> Optional[int]:
