@@ -215,10 +215,10 @@ class Family:
                 "head_sha256": hashlib.sha256(head).hexdigest(),
                 "tail_bytes": len(tail),
                 "tail_sha256": hashlib.sha256(tail).hexdigest(),
-
-    def find_past(self, member: Member) -> Optional[Held]:
                 "sealed": member.sealed,
             }
+
+    def find_past(self, member: Member) -> Optional[Held]:
         """The generation without a member that this file may be; the newest of several."""
         fitting = [one for one in self.past.values() if fit(member, one)]
         return max(fitting, key=_number) if fitting else None
@@ -323,10 +323,10 @@ def fit(member: Member, one: Held, hint: Optional[Hint] = None) -> int:
         return 4 if one.get("sealed") and size > 0 and end > head_bytes else 0
     if not _has_tail(member, one):
         return 0
-
-def _number(one: Held) -> int:
     return 10 + 1000 * hinted + 2 * (size == end)
 
+
+def _number(one: Held) -> int:
     return int(one["generation"])
 
 
@@ -342,10 +342,10 @@ def _has_tail(member: Member, one: Held) -> bool:
     return len(tail) < count or hashlib.sha256(tail).hexdigest() == one["tail_sha256"]
 
 
-    size = _size(member)
-    return member.file.head.startswith(lost.file.head) and (size is None or size >= lost.existed)
 def _is_found(lost: Member, member: Member) -> bool:
     """Whether a file holds what a checkpoint told of as perhaps lost."""
+    size = _size(member)
+    return member.file.head.startswith(lost.file.head) and (size is None or size >= lost.existed)
 
 
 def _size(member: Member) -> Optional[int]:
