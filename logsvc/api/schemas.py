@@ -45,9 +45,10 @@ MATCH = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, spans=SPANS)
 MATCHES = object_(
     total=nullable(INTEGER), exact=FLAG, scanned_bytes=INTEGER, matches=array(MATCH), next=nullable(INTEGER)
 )
+_OF = {"stream": TEXT, "job": TEXT, "task": TEXT, "kind": TEXT, "path": TEXT, "generation": INTEGER}
 SEARCH = object_(
-    matches=array(object_(stream=TEXT, job=TEXT, task=TEXT, kind=TEXT, n=INTEGER, text=TEXT, spans=SPANS)),
-    totals=array(object_(stream=TEXT, total=INTEGER)),
+    matches=array(object_(**_OF, n=INTEGER, text=TEXT, spans=SPANS)),
+    totals=array(object_(**_OF, total=INTEGER)),
     exact=FLAG,
     left_out=array(TEXT),
     cursor=nullable(TEXT),

@@ -35,6 +35,18 @@ class Named:
     path: str
     generation: int
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """How an answer names it."""
+        return {
+            "stream": self.id,
+            "job": self.job,
+            "task": self.task,
+            "kind": self.kind,
+            "path": self.path,
+            "generation": self.generation,
+        }
+
 
 class Search:
     """Searches over one store."""
@@ -78,13 +90,14 @@ class Search:
         by_id = {one.id: one for one in searched}
         matches = []
         for found in page.streams:
-            of = by_id[found.stream_id]
-            shown = {"stream": of.id, "job": of.job, "task": of.task, "kind": of.kind, "path": of.path}
+            shown = by_id[found.stream_id].shown
             matches += [{**shown, **match} for match in found.matches]
         return {
             "matches": matches,
             "totals": [
-                {"stream": found.stream_id, "total": found.total} for found in page.streams if found.total is not None
+                {**by_id[found.stream_id].shown, "total": found.total}
+                for found in page.streams
+                if found.total is not None
             ],
             "exact": page.exact,
             "scanned_bytes": page.scanned_bytes,
