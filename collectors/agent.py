@@ -27,6 +27,7 @@ from collectors.tailer.rotation import Tailer
 BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
 BACKOFF_CEILING_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
+UNREAD_SECONDS = 30.0  # so long is waited at an end for files that cannot be read
 REPEAT_SECONDS = 60.0  # until the same words are said again
 CHECKPOINT_SHARE = 0.005  # of a core, at most, for checkpoints
 LOOK_SHARE = 0.015  # of a core, at most, for looks at files at rest: dearer ones are made less often, down to
@@ -74,12 +75,13 @@ class Agent:
         self._said: dict[str, float] = {}
         self._remarked: Set[str] = frozenset()  # what the last look said of files and processes
         self._failures = 0
+        self._stuck_since: Optional[float] = None
         self._retry_at = 0.0
         self._next_look = 0.0
         self._next_scan = 0.0
         self._next_checkpoint = 0.0
         self._runs_met: set[str] = set()
-        self._left_runs: list[tuple[JobStatus, list[Optional[Member]]]] = []
+        self._left_runs: list[tuple[JobStatus, list[Member]]] = []  # with their spools
         self._doors: list[Union[StatusSocket, MetricsServer]] = []
 
     def now(self) -> float:
@@ -134,6 +136,7 @@ class Agent:
         more = False
         if now >= self._retry_at:
             more = self._send(now)
+        self._stuck_since = (self._stuck_since or now) if self._has_only_unread() else None
         if more:
             return 0.0
         if self.tailer.active:
@@ -162,14 +165,24 @@ class Agent:
 
     def is_done(self) -> bool:
         """Whether all there is now is acknowledged, and sealed where that was asked."""
-        now = time.monotonic()
-        if self.errands or self.tailer.scan_wanted or self._failures:
-            return False
-        return not any(
-            not family.dropped and (not family.asked or member.is_open_ended or family.has_untold_rank(member))
-            for family, member in self.tailer.active.values()
-            if now >= member.blocked_until
+        return not (self.errands or self.tailer.scan_wanted or self._failures or self._unfinished())
+
+    def is_stuck(self, seconds: float = 0.0) -> bool:
+        """Whether for so long nothing was left to be done but to send what cannot be read."""
+        return self._stuck_since is not None and time.monotonic() - self._stuck_since >= seconds
+
+    def is_over(self) -> bool:
+        """Whether nothing comes of waiting longer."""
+        return self.is_done() or self.is_stuck(UNREAD_SECONDS)
+
+    def unread(self) -> str:
+        """In words, what is not sent because it cannot be read; empty where there is nothing."""
+        names = {member.file.name: member.unread for member in self._unfinished() if member.unread}
+        names.update(
+            {spool: self.discovery.unplaced.get(spool, "") for spool, left in self.tailer.left.items() if not left}
         )
+        first = "".join(f"{name}: {why}" for name, why in sorted(names.items())[:1])
+        return f"{first}, and {len(names) - 1} more files" if len(names) > 1 else first
 
     def close(self) -> None:
         """Keep the checkpoint and let go of everything; may be called twice."""
@@ -208,6 +221,20 @@ class Agent:
         self._failures, self.problem = 0, None
         return more
 
+    def _unfinished(self) -> list[Member]:
+        """Files of which something is not acknowledged, or not sealed where that was asked."""
+        return [
+            member
+            for family, member in self.tailer.active.values()
+            if not family.dropped and (not family.asked or member.is_open_ended or family.has_untold_rank(member))
+        ]
+
+    def _has_only_unread(self) -> bool:
+        if not self.errors["unreadable"] or self.errands or self._failures:
+            return False
+        unfinished = self._unfinished()
+        return bool(unfinished) and all(member.unread for member in unfinished)
+
     def _save(self, state: State, now: float) -> None:
         began = time.thread_time()
         state.save(self.tailer.remembered())
@@ -228,20 +255,21 @@ class Agent:
         here = set(self.discovery.runs)
         self._runs_met &= here
         self._left_runs = [run for run in self._left_runs if os.fspath(run[0].folder) in here]
-        in_use = {os.path.dirname(spool) for spool, _ in self.discovery.spools if spool not in self.tailer.left}
+        in_use = {os.path.dirname(spool) for spool, _ in self.discovery.spools if not self.tailer.left.get(spool)}
         for folder in self.discovery.runs:
             if folder in self._runs_met or folder in in_use:
                 continue
             self._runs_met.add(folder)
             status = JobStatus.left_in(Path(folder))
             if status is not None:
-                spools = [member for spool, member in self.tailer.left.items() if os.path.dirname(spool) == folder]
+                left = self.tailer.left.items()
+                spools = [member for spool, member in left if member and os.path.dirname(spool) == folder]
                 self._left_runs.append((status, spools))
                 self.errands.append(status.start)
 
     def _end_left_runs(self) -> bool:
         """Tell how they ended once their logs are complete; True where there is one to tell."""
-        complete = [run for run in self._left_runs if all(spool is not None and spool.sealed for spool in run[1])]
+        complete = [run for run in self._left_runs if all(spool.sealed for spool in run[1])]
         for run in complete:
             self._left_runs.remove(run)
             self.errands.append(run[0].end)

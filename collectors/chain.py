@@ -90,10 +90,14 @@ class Chain:
         self._lock = self._take_lock()
         self._fd = -1
         self._head = b""
-        self.segments = self._load()
-        self.base = self.segments[0].offset or 0 if self.segments else 0
-        if not self.segments:
-            self._begin(Segment(0, 0, 0))
+        try:
+            self.segments = self._load()
+            if not self.segments:
+                self._begin(Segment(0, 0, 0))
+        except OSError:
+            self.release()
+            raise
+        self.base = self.segments[0].offset or 0
         self.end = self.base + sum(segment.size for segment in self.segments)
         self.handed = self.base
         self._make_spare()

@@ -38,6 +38,7 @@ from logsvc.errors import LogsvcError
 
 DONE, REFUSED, BROKEN = 0, 1, 2
 LAST_SECONDS = 5.0  # a stopped `watch` sends what it has seen, this long at most unless `--drain` says otherwise
+SAME_ORDER_SECONDS = 0.1  # `timeout` signals a process and its group: that is one order, not two
 ONCE_SECONDS = 600.0  # `watch --once` gives up where nothing moves for this long
 
 
@@ -73,7 +74,6 @@ def watch(given: argparse.Namespace) -> int:
         if given.folders and missing:
             say(f"{missing[0]}: no such file or folder")
             return REFUSED
-    stop = threading.Event()
     last_seconds = LAST_SECONDS if given.drain is None else given.drain
     state = State(settings.state_dir)
     try:
@@ -82,30 +82,27 @@ def watch(given: argparse.Namespace) -> int:
         state.close()
         raise
 
-    def on_signal(signum: int, frame: object) -> None:
-        if not stop.is_set():
-            signal.setitimer(signal.ITIMER_REAL, last_seconds + 1)
-        stop.set()
-        agent.wake.set()
+    order = _Order(agent, last_seconds)
 
     for caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(caught) is not signal.SIG_IGN or caught != signal.SIGHUP:  # nohup
-            signal.signal(caught, on_signal)
-    signal.signal(signal.SIGALRM, _on_alarm)
+            signal.signal(caught, order.take)
+    signal.signal(signal.SIGALRM, order.expire)
     try:
         agent.show("watch")
         agent.progress = Progress(sys.stderr, say, settings.server, awaited=given.once)
         if given.once:
-            return _watch_once(agent, stop, given.once_seconds)
+            return _watch_once(agent, order.stop, given.once_seconds)
         names = ", ".join(map(str, folders))
         say(f"watching {names}; sending to {settings.server}")
-        agent.loop(stop)
+        agent.loop(order.stop)
         _last_round(agent, last_seconds, patient=given.drain is not None)
         return DONE
-    except _TimeUp:
+    except _Enough:
+        say(_not_all_sent(agent, "stopped"))
         return REFUSED if given.once else DONE
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        order.close()
         agent.close()
 
 
@@ -160,12 +157,43 @@ def status(given: argparse.Namespace) -> int:
     return DONE if reports and not left and all(report["well"] for report in reports) else REFUSED
 
 
-class _TimeUp(Exception):
-    """The end was asked for, and a request still waits for its answer."""
+class _Enough(Exception):
+    """The end was ordered twice, or a request still waits for its answer when the time for it is over."""
 
 
-def _on_alarm(signum: int, frame: object) -> None:
-    raise _TimeUp
+class _Order:
+    """
+    The order to end, by signals: the first ends the watching, the second the sending of what is left.
+
+    Attributes:
+        stop: set by the first.
+    """
+
+    def __init__(self, agent: Agent, seconds: float) -> None:
+        self.stop = threading.Event()
+        self._agent, self._seconds = agent, seconds
+        self._first_at = 0.0
+        self._open = True
+
+    def take(self, signum: int, frame: object) -> None:
+        now = self._agent.now()
+        if not self.stop.is_set():
+            self._first_at = now
+            signal.setitimer(signal.ITIMER_REAL, self._seconds + 1)
+            self.stop.set()
+            self._agent.wake.set()
+        elif now - self._first_at > SAME_ORDER_SECONDS:
+            self.expire(signum, frame)
+
+    def expire(self, signum: int, frame: object) -> None:
+        if self._open:
+            self.close()
+            raise _Enough
+
+    def close(self) -> None:
+        """The end has come: no signal interrupts it; may be called twice."""
+        self._open = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _watch_once(agent: Agent, stop: threading.Event, patience_seconds: float) -> int:
@@ -173,12 +201,18 @@ def _watch_once(agent: Agent, stop: threading.Event, patience_seconds: float) ->
     agent.step()
 
     waiting = _Patience(agent, patience_seconds)
-    agent.loop(stop, idle=lambda: agent.is_done() or waiting.is_over())
-    if agent.is_done():
+    agent.loop(stop, idle=lambda: agent.is_over() or waiting.is_over())
+    if agent.is_done() and not agent.unread():
         say(f"all sent to {agent.client.server}")
         return DONE
-    say(f"not all sent, {agent.tailer.pending()} bytes wait: {agent.problem or 'stopped'}")
+    say(_not_all_sent(agent, "stopped" if stop.is_set() else "nothing was taken for too long"))
     return REFUSED
+
+
+def _not_all_sent(agent: Agent, otherwise: str) -> str:
+    """How much is left, and why."""
+    reason = agent.problem or agent.unread() or otherwise
+    return f"not all sent, {agent.tailer.pending()} bytes wait: {reason}"
 
 
 class _Patience:
@@ -201,9 +235,12 @@ def _last_round(agent: Agent, seconds: float, *, patient: bool) -> None:
     never = threading.Event()
 
     def is_over() -> bool:
-        return agent.is_done() or agent.now() > deadline or (agent.problem is not None and not patient)
+        hopeless = agent.problem is not None or agent.is_stuck()
+        return agent.is_done() or agent.now() > deadline or (hopeless and not patient)
 
     agent.loop(never, idle=is_over)
+    if not agent.is_done():
+        say(_not_all_sent(agent, "not in time"))
 
 
 def _settings(given: argparse.Namespace) -> Settings:

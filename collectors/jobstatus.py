@@ -83,6 +83,11 @@ class JobStatus:
             except OSError:
                 pass
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether something is left to be told."""
+        return (self.folder / RECORD).exists()
+
     def start(self, client: Client) -> None:
         """Running, since it began; an errand for the agent, to be done once."""
         if self.mine is None and self.always is not False:

@@ -181,6 +181,7 @@ class _Run:
         self.agent.show("run")
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
         sender.start()
+        interrupted = False
         if child is not None:
             gone = threading.Event()
             pump = threading.Thread(target=self._pump, args=(reading, gone), name="pump", daemon=True)
@@ -192,14 +193,14 @@ class _Run:
             self.spool.stop_waiting()
             if terminal:
                 terminal.restore()
-            _join(pump, watched)
+            interrupted = _join(pump, watched)
         os.close(reading)
         ended = f"logsvc-collector: {options.task} ended after {time.monotonic() - started:.1f} s"
         self.spool.close(f"{ended} with exit code {code}{exit_words(code)}" if options.service_lines else "")
         self.status.ended(code)
         self._ended.set()
         self.agent.wake.set()
-        self._drain(sender, watched)
+        self._drain(sender, watched, interrupted)
         return code
 
     def _pump(self, reading: int, gone: threading.Event) -> None:
@@ -241,7 +242,7 @@ class _Run:
         try:
             self.agent.loop(self._ended)
             self._finish()
-            self.agent.loop(self._stop, idle=self.agent.is_done)
+            self.agent.loop(self._stop, idle=self._is_over)
         except BaseException as exc:  # reported by _drain: the command's end must not hang on it
             self._sender_error = exc
             self.spool.stop_waiting()
@@ -251,37 +252,43 @@ class _Run:
         agent = self.agent
         agent.tailer.scan(time.monotonic())
         self._log.final_asked = True
-        agent.loop(self._stop, idle=agent.is_done)
+        agent.loop(self._stop, idle=self._is_over)
         agent.errands.append(self.status.end)
+        if self._log.sealed:
+            agent.step()  # even where nobody waits any longer for what else is left
 
-    def _drain(self, sender: threading.Thread, watched: set[signal.Signals]) -> None:
+    def _is_over(self) -> bool:
+        """Whether there is nothing left to wait for; a spool that somebody has deleted does not come again."""
+        return self.agent.is_over() or not (self._log.sealed or self.spool.chain.folder.exists())
+
+    def _drain(self, sender: threading.Thread, watched: set[signal.Signals], interrupted: bool) -> None:
         """Wait a bounded time for the service to take the rest; a signal ends the wait."""
         deadline = time.monotonic() + self.options.drain_seconds
         progress = self.agent.progress = Progress(sys.stderr, self.say, self.agent.client.server, awaited=True)
-        interrupted = False
         while sender.is_alive() and time.monotonic() < deadline and not interrupted:
             sender.join(0.02)
-            while (caught := signal.sigtimedwait(watched, 0)) is not None:
-                interrupted = interrupted or caught.si_signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            interrupted = _is_interrupted(watched)
         self._stop.set()
         self.agent.wake.set()
         sender.join(1.0)
         progress.clear()
-        sent = not self._log.pending or self._family.dropped
-        done = not sender.is_alive() and self._sender_error is None and self.agent.is_done()
-        if done and sent:
-            self.spool.remove()
-            self.agent.close()
-            return
-        reason = str(self._sender_error or self.agent.problem or "not in time")
-        if not self.spool.chain.folder.exists():
-            self.say(f"the log is not all sent: somebody has deleted {self.spool.folder}")
-            return
-        self.say(
-            f"the log is not all sent: {reason}. It stays in {self.spool.folder}; send it later with: "
-            f"logsvc-collector watch --once {shlex.quote(os.fspath(self.spool.folder))} "
+        reason = str(self._sender_error or self.agent.problem or self.agent.unread() or "not in time")
+        later = (
+            f"later with: logsvc-collector watch --once {shlex.quote(os.fspath(self.spool.folder))} "
             f"--server {self.agent.client.server}"
         )
+        if self._log.sealed or self._family.dropped:
+            self.spool.remove()
+            if not sender.is_alive():
+                self.agent.close()
+            if left := self.agent.tailer.pending():
+                self.say(f"{left} bytes of other files are not sent: {reason}")
+            if self.status.is_untold:
+                self.say(f"how the command ended is not told: {reason}; tell it {later}")
+        elif not self.spool.chain.folder.exists():
+            self.say(f"the log is not all sent: somebody has deleted {self.spool.folder}")
+        else:
+            self.say(f"the log is not all sent: {reason}. It stays in {self.spool.folder}; send it {later}")
 
 
 def exit_words(code: int) -> str:
@@ -328,11 +335,21 @@ def _wait(child: subprocess.Popen[bytes], watched: set[signal.Signals], terminal
             child.send_signal(caught.si_signo)
 
 
-def _join(pump: threading.Thread, watched: set[signal.Signals]) -> None:
+def _join(pump: threading.Thread, watched: set[signal.Signals]) -> bool:
+    """The command is gone; what it wrote is still taken. Whether somebody does not want to wait for more."""
+    interrupted = False
     while pump.is_alive():
         pump.join(0.02)
-        while signal.sigtimedwait(watched, 0) is not None:
-            pass  # the command is gone; what it wrote is still taken
+        interrupted = _is_interrupted(watched) or interrupted
+    return interrupted
+
+
+def _is_interrupted(watched: set[signal.Signals]) -> bool:
+    """Whether a signal came that tells us to end."""
+    interrupted = False
+    while (caught := signal.sigtimedwait(watched, 0)) is not None:
+        interrupted = interrupted or caught.si_signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    return interrupted
 
 
 def _came_from_the_terminal(caught: signal.struct_siginfo) -> bool:

@@ -206,8 +206,7 @@ class Shipper:
             self.tailer.replaced(family, member, now)
             return None
         except OSError as exc:
-            self.trouble("unreadable", f"{member.file.name}: {exc.strerror}; trying again")
-            member.blocked_until = now + UNREADABLE_SECONDS
+            self._cannot_read(member, exc.strerror or str(exc), now)
             return None
         if len(data) <= member.recheck:
             if member.file.open():
@@ -215,15 +214,19 @@ class Shipper:
             elif not member.seen:
                 self.tailer.gone(family, member, now)
             else:
-                self.trouble("unreadable", f"{member.file.name}: cannot be read (permission?); trying again")
-                member.blocked_until = now + UNREADABLE_SECONDS
+                self._cannot_read(member, "cannot be read (permission?)", now)
                 self.tailer.scan_wanted = True
             return None
+        member.unread = ""
         member.existed = max(member.existed, member.size)  # all of it follows what was sent before
         number = family.give_number(member)
         if member.pinned and self.tailer.discovery.hear(family.place, member.file.sent, data[member.recheck :]):
             self.tailer.scan_wanted = True  # files may have a rank by it
         return Frame(*_name(family), number, member.file.sent - member.recheck, data, rank=family.rank)
+
+    def _cannot_read(self, member: Member, why: str, now: float) -> None:
+        self.trouble("unreadable", f"{member.file.name}: {why}; trying again")
+        member.unread, member.blocked_until = why, now + UNREADABLE_SECONDS
 
     def _settle(self, family: Family, member: Member, frame: Frame, result: object, now: float) -> None:
         """Take one answer."""

@@ -45,6 +45,7 @@ class Member:
         pinned: a spool: found under no name, and always looked at.
         recheck: bytes before `sent` to send once more, to be compared.
         mark: a place, and the bytes seen before it while they could not be sent: a copy has them too.
+        unread: why its next bytes could not be read when last tried; empty where they could.
         grew_at, lost_at, blocked_until: monotonic seconds.
         modified_at: of the file, in seconds since 1970, as last looked at.
     """
@@ -64,6 +65,7 @@ class Member:
     pinned: bool = False
     recheck: int = 0
     mark: tuple[int, bytes] = (0, b"")
+    unread: str = ""
     grew_at: float = 0.0
     lost_at: float = 0.0
     blocked_until: float = 0.0

@@ -109,7 +109,7 @@ class Tailer:
                 self._look_without_name(family, member, now)
         self._forget_left()
         for folder, place in self.discovery.spools:
-            if folder not in self.left and place.job not in self.expired:
+            if self.left.get(folder) is None and place.job not in self.expired:
                 self._adopt_left(folder, place, now)
         for place, files in newcomers.items():
             family = self._family(place)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,17 +16,10 @@ from collectors.client import Client, Frame, Refused
 from collectors.jobstatus import JobStatus
 from collectors.settings import Settings
 from collectors.spool import Spool
-from unit.collector_rig import Service
+from unit.collector_rig import Clock, Service
 
 JOBS = 100  # at a time
 LAUNCHED = "[ModelArts Service Log]2022-07-18 19:18:00,000 - INFO - proc-rank-0-device-0 (pid: 166)\n"
-
-
-class Clock:
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class JobService(Service):
@@ -51,9 +42,6 @@ class JobService(Service):
 
     def streams(self, job: str) -> list[dict[str, Any]]:
         return []
-
-    def close(self) -> None:
-        pass
 
     def _append(self, frame: Frame) -> int:
         self._judge(frame.job)
@@ -79,17 +67,17 @@ class Node:
         self.agent.client = self.agent.shipper.client = cast(Client, self.service)
 
     def jobs_come(self, first: int) -> None:
-        """Each with a worker log and a plog; some with a second opinion of a rank, a FIFO, or a run left behind."""
+        """Each with a worker log; some with a plog, a second opinion of its rank and a FIFO; or a run left behind."""
         for number in range(first, first + JOBS):
             job = f"{('job', 'refused', 'expired', 'job')[number % 4]}-{number}"
             self._write(f"modelarts-job-{job}-worker-0.log", LAUNCHED + f"job {number}\n")
             folder = f"modelarts-job-{job}/worker-0"
-            self._write(f"{folder}/plog/plog-166_2022.log", f"plog of {number}\n" * 3)
             if number % 4 == 3:
+                self._write(f"{folder}/plog/plog-166_2022.log", f"plog of {number}\n" * 3)
                 self._write(f"{folder}/rank_7/plog/plog-166_2022.log", f"rank 7 of {number}\n")
                 os.mkfifo(self.logs / folder / f"fifo-{number}")
                 (self.logs / f"nobodys-{number}").write_text("whose?\n")
-            if number % 10 == 0:
+            if number % 20 in (0, 6):
                 self._leave_a_run(job)
 
     def jobs_go(self) -> None:
@@ -124,8 +112,7 @@ class Node:
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     clock = Clock()
-    fake = SimpleNamespace(monotonic=clock.monotonic, thread_time=time.thread_time)
-    monkeypatch.setattr("collectors.agent.time", fake)
+    monkeypatch.setattr("collectors.agent.time", clock)
     node = Node(tmp_path, clock)
     yield node
     node.agent.close()
@@ -165,7 +152,7 @@ def test_thousands_of_short_jobs_leave_nothing_in_memory(node: Node) -> None:
     worker_logs = {path for path, _ in node.service.held if path.endswith("-worker-0.log")}
     assert worker_logs == {f"modelarts-job-job-{number}-worker-0.log" for number in taken}
     runs = {path for path, _ in node.service.held if path.endswith("-worker-1.log")}
-    assert runs == {f"modelarts-job-job-{number}-worker-1.log" for number in taken if number % 10 == 0}
+    assert runs == {f"modelarts-job-job-{number}-worker-1.log" for number in taken if number % 20 in (0, 6)}
 
 
 def test_a_file_that_comes_again_is_not_stored_again(node: Node) -> None:
