@@ -44,10 +44,14 @@ export class Http extends EventTarget {
   }
 
   /** Bytes [start, end) of a stream, as text. */
-  async rawText(stream, start, end, options = {}) {
+  async rawText(stream, start, end, options) {
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await this.rawBytes(stream, start, end, options))
+  }
+
+  async rawBytes(stream, start, end, options = {}) {
     const url = this.rawUrl(stream)
     const answer = await this.#send(url, { ...options, headers: { Range: `bytes=${start}-${end - 1}` } })
-    return answer.text()
+    return new Uint8Array(await answer.arrayBuffer())
   }
 
   rawUrl(stream) {

@@ -6,24 +6,31 @@
  */
 
 import { perFrame } from '../helpers/timing.js'
-import { createRow, fillRow } from './rows.js'
+import { Overview } from '../models/overview.js'
+import { CopyNotice } from './copy-notice.js'
+import { Copying } from './copying.js'
+import { LineRange } from './line-range.js'
+import { Minimap } from './minimap.js'
+import { RowList } from './row-list.js'
 import { Scroller } from './scroller.js'
+import { TextSelection } from './text-selection.js'
 
-const ROW_PX = 20 // as --row in css/pane.css
-const OVERSCAN = 6
+const ROW_PX = 20 // as --row in css/tokens.css
+const OVERSCAN = 3
 const NO_SPANS = Object.freeze([])
 
 export class LogPane {
   /**
    * @param {HTMLElement} host empty element that the pane fills
    * @param {object} options
-   *   id: of the element with the rows; log, search: models; hrefOf(n): link to a line; onSelect(n): a line number was clicked;
-   *   onMore(line): the rest of a cut line is wanted; words: what is written, see `setWords`.
+   *   id: of the element with the rows; log, search: models; hrefOf(n): link to a line;
+   *   onSelect(n, last): a line was chosen, or lines n to last (else null); onMore(line): the rest of a cut line is wanted;
+   *   words: what is written, see `setWords`.
    */
   constructor(host, { id, log, search, hrefOf, onSelect, onMore, words }) {
     Object.assign(this, { host, id, log, search, hrefOf, onSelect, onMore, words })
-    Object.assign(this, { top: 0, selected: null, selectedEnd: null, wrap: false, times: false, revealed: null, rawLines: new Set() })
-    this.rows = new Map() // row number -> element
+    Object.assign(this, { top: 0, wrap: false, times: false, revealed: null, toShow: null, rawLines: new Set() })
+    this.overview = new Overview({ log, search })
     this.#build()
     this.redraw = perFrame(() => this.#draw())
     this.#listen()
@@ -35,19 +42,25 @@ export class LogPane {
   /** Number of the first line on screen (1 where none is known). */
   get topLine() {
     const row = Math.floor(this.top + 0.5)
-    return this.log.lineAt(row)?.n ?? (this.log.lines === 'all' ? row + 1 : this.#nearestLine(row))
+    return this.lineRange.lineOf(row) ?? this.#nearestLine(row)
   }
 
   /** The selected line's number, null where none is selected or it is not on screen. */
   get selectedInView() {
-    const shown = [...this.rows.values()].some((row) => row.drawn?.selected && row.number >= this.top - 1 && row.number < this.top + this.#rowsInView())
-    return shown ? this.selected : null
+    const shown = this.list.all().some(({ row, shown: { selected } }) => selected && row >= this.top - 1 && row < this.top + this.#rowsInView())
+    return shown ? this.lineRange.first : null
   }
 
   /** First and last row in full view, from 0. */
   get shownRows() {
     const last = Math.min(this.log.count, Math.floor(this.top + this.#rowsInView()))
     return { first: Math.ceil(this.top - 0.01), last: Math.max(0, last - 1) }
+  }
+
+  /** How far down the log its last row on screen is, 0-1, and when the first line on screen was received (null: not known). */
+  get place() {
+    const { first, last } = this.shownRows
+    return { share: this.log.count ? (last + 1) / this.log.count : 1, receivedAt: this.log.lineAt(first)?.received_at ?? null }
   }
 
   /** Puts a row a third down the screen, unless it is well in view. */
@@ -69,10 +82,39 @@ export class LogPane {
     this.showRow(row, options)
   }
 
-  /** Marks line `n`, or lines [n, last]; null: none. */
+  /** Marks line `n`, or lines [n, last], and shows where they begin, unless the reader chose them here; null: none. */
   select(n, last = n) {
-    Object.assign(this, { selected: n, selectedEnd: last })
+    if (this.lineRange.set(n, last)) this.toShow = n
     this.redraw()
+  }
+
+  /** Marks the whole log, for copying. */
+  selectAll() {
+    this.selection.all()
+  }
+
+  /** Moves the marked text's end, or that of the chosen lines, by so many rows. */
+  extendSelection(rows) {
+    if (this.selection.empty) {
+      const { first, last } = this.shownRows
+      const line = this.lineRange.extend(rows, rows > 0 ? first : last)
+      if (line !== null) this.#reach(line)
+    } else {
+      this.selection.extend(rows)
+      this.#reach(this.selection.head.row)
+    }
+  }
+
+  /** As `extendSelection`, by whole screens. */
+  extendPages(count) {
+    this.extendSelection(count * Math.max(1, Math.floor(this.#rowsInView()) - 2))
+  }
+
+  /** Chooses the next error line after where the reader stands, or with −1 the one before. */
+  async showError(direction) {
+    const from = this.selectedInView ?? (direction > 0 ? this.topLine - 1 : this.topLine)
+    const n = await this.overview.error(from, direction)
+    if (n !== null) this.onSelect(n, null)
   }
 
   setColumns({ wrap, times }) {
@@ -86,6 +128,7 @@ export class LogPane {
 
   setWords(words) {
     this.words = words
+    this.view.setAttribute('aria-label', words.label)
     this.redraw()
   }
 
@@ -114,7 +157,8 @@ export class LogPane {
 
   close() {
     this.redraw.cancel()
-    this.scroller.close()
+    for (const part of [this.scroller, this.minimap, this.overview, this.selection, this.notice]) part.close()
+    this.copying.cancel()
     this.sizes.disconnect()
     this.listening.abort()
     this.host.replaceChildren()
@@ -131,18 +175,34 @@ export class LogPane {
     this.view.setAttribute('role', 'log')
     this.view.setAttribute('aria-live', 'off') // thousands of lines a second are no announcement
     this.view.setAttribute('aria-label', this.words.label)
-    this.list = document.createElement('div')
-    this.list.className = 'pane-rows'
-    this.view.append(this.list)
+    this.list = new RowList({ rowPx: ROW_PX })
+    this.view.append(this.list.element)
+    this.lineRange = new LineRange({ log: this.log, onSelect: (first, last) => this.onSelect(first, last) })
+    this.selection = new TextSelection({
+      view: this.view,
+      list: this.list,
+      rowCount: () => this.log.count,
+      onScroll: (px) => this.#scrollPixels(px),
+      onChange: () => this.selection.empty || this.log.setFollowing(false), // new lines must not push away what the reader is marking
+    })
+    this.copying = new Copying({ log: this.log, optionsOf: (line) => this.#shownAs(line) })
+    this.notice = new CopyNotice({ copying: this.copying, words: () => this.words })
+    this.minimap = new Minimap({
+      overview: this.overview,
+      rowCount: () => this.log.count,
+      onRow: (row) => this.#scrollTo(row - this.#rowsInView() / 2),
+      onMark: (kind, row) => this.#showMark(kind, row),
+      describe: (counts) => this.words.mapPart(counts),
+    })
     this.scroller = new Scroller({
       view: this.view,
       label: this.words.scrollbar,
       controls: this.view.id,
       onPixels: (px) => this.#scrollPixels(px),
-      onFraction: (fraction) => this.#scrollTo(fraction),
+      onFraction: (fraction) => this.#scrollTo(fraction * this.#lastTop()),
       onPage: (direction) => this.scrollPages(direction),
     })
-    this.host.replaceChildren(this.view, this.scroller.bar)
+    this.host.replaceChildren(this.view, this.minimap.element, this.scroller.bar, this.notice.element)
   }
 
   #listen() {
@@ -154,9 +214,8 @@ export class LogPane {
     this.log.addEventListener('place', ({ detail }) => this.#placed(detail.row), { signal })
     this.search.addEventListener('change', this.redraw, { signal })
     this.view.addEventListener('scroll', () => this.#absorbScroll(), { signal })
-    this.list.addEventListener('click', (event) => this.#click(event), { signal })
-    this.view.addEventListener('copy', (event) => this.#copy(event), { signal })
-    document.addEventListener('selectionchange', () => this.#holdSelection(), { signal })
+    this.list.element.addEventListener('click', (event) => this.#click(event), { signal })
+    document.addEventListener('copy', (event) => this.#copy(event), { signal })
   }
 
   // --- scrolling
@@ -173,25 +232,25 @@ export class LogPane {
   #scrollPixels(px) {
     if (!px || !this.log.ready) return
     if (px < 0 && this.top > 0) this.log.setFollowing(false)
-    if (this.wrap) this.top = this.#topAt(this.#pixelOf(this.top) + px)
+    if (this.wrap) this.top = this.list.topAt(this.list.pixelOf(this.top) + px)
     else this.top += px / ROW_PX
     this.#settle()
   }
 
-  #scrollTo(fraction) {
+  #scrollTo(top) {
     this.log.setFollowing(false)
-    this.top = fraction * this.#lastTop()
+    this.top = top
     this.#settle()
   }
 
   #settle() {
     const last = this.#lastTop()
     this.top = Math.max(0, this.wrap ? Math.min(this.top, this.log.count) : Math.min(this.top, last))
-    if (!this.wrap && this.top >= last - 0.01) this.log.setFollowing(true)
+    if (!this.wrap && this.top >= last - 0.01 && this.selection.empty) this.log.setFollowing(true)
     this.redraw()
   }
 
-  /** The browser scrolls the view itself when a selection is dragged past its edge, or for focus. */
+  /** The browser scrolls the view itself, for focus or where a phone's selection is dragged. */
   #absorbScroll() {
     const px = this.view.scrollTop
     if (!px) return
@@ -199,7 +258,16 @@ export class LogPane {
     this.#scrollPixels(px)
   }
 
+  /** Scrolls just so far that a row is in view. */
+  #reach(row) {
+    const { first, last } = this.shownRows
+    if (row < first) this.#scrollPixels((row - this.top) * ROW_PX)
+    else if (row > last) this.#scrollPixels((row + 1 - this.#rowsInView() - this.top) * ROW_PX)
+    this.redraw()
+  }
+
   #placed(row) {
+    this.selection.clear() // its rows are others now
     if (row !== null) this.top = Math.max(0, row - this.anchorOffset)
     this.redraw()
   }
@@ -231,6 +299,7 @@ export class LogPane {
   #draw() {
     const { log } = this
     if (!log.ready) return
+    if (this.toShow !== null) this.#showSelected()
     const count = log.count
     const inView = this.#rowsInView()
     if (log.following) this.top = this.#lastTop()
@@ -241,51 +310,42 @@ export class LogPane {
     const end = Math.min(count, start + Math.ceil(inView) + 1 + OVERSCAN)
     log.need(first, end)
     this.#askSpans(first, end)
-    this.#drawRows(first, end)
+    this.host.style.setProperty('--digits', String(Math.max(4, String(log.totalLines).length)))
+    if (!this.list.draw(first, end, (row) => this.#shownAt(row))) this.redraw()
     this.#move(first, end)
+    this.selection.draw()
     this.#reveal()
     const last = this.#lastTop()
     this.scroller.show({ fraction: last > 0 ? Math.min(1, this.top / last) : 0, share: count ? Math.min(1, inView / count) : 1 })
+    this.minimap.show({ top: this.top, inView })
     this.onDraw?.()
   }
 
-  #drawRows(first, end) {
-    for (const [number, row] of this.rows) {
-      if (number >= first && number < end) continue
-      row.remove()
-      this.rows.delete(number)
-    }
-    this.host.style.setProperty('--digits', String(Math.max(4, String(this.log.totalLines).length)))
-    let before = null
-    for (let number = first; number < end; number += 1) {
-      let row = this.rows.get(number)
-      if (!row) {
-        row = createRow()
-        row.number = number
-        this.rows.set(number, row)
-        if (before) before.after(row)
-        else this.list.prepend(row)
-      }
-      this.#fill(row, number)
-      before = row
+  #showSelected() {
+    const n = this.toShow
+    this.toShow = null
+    this.showLine(n).catch(() => {}) // the log says itself that it cannot be read
+  }
+
+  #shownAt(row) {
+    const line = this.log.lineAt(row)
+    const n = this.lineRange.lineOf(row)
+    const spans = line ? this.search.spansOf(line) : null
+    return {
+      line,
+      spans: spans?.length ? spans : NO_SPANS,
+      number: n,
+      href: n === null ? '' : this.hrefOf(n),
+      selected: this.lineRange.has(n),
+      current: n !== null && n === this.search.current?.n,
+      ...(line ? this.#shownAs(line) : { end: '', raw: false }),
+      times: this.times,
+      words: this.words,
     }
   }
 
-  #fill(row, number) {
-    const line = this.log.lineAt(number)
-    const n = line?.n ?? (this.log.lines === 'all' ? number + 1 : null)
-    fillRow(row, {
-      line,
-      spans: (line && this.search.spansOf(line)) || NO_SPANS,
-      number: n,
-      href: n === null ? '' : this.hrefOf(n),
-      selected: n !== null && this.selected !== null && n >= this.selected && n <= this.selectedEnd,
-      current: n !== null && n === this.search.current?.n,
-      end: line?.cut ? this.log.endOf(line) : '',
-      raw: n !== null && this.rawLines.has(n),
-      times: this.times,
-      words: this.words,
-    })
+  #shownAs(line) {
+    return { end: line.cut ? this.log.endOf(line) : '', raw: this.rawLines.has(line.n) }
   }
 
   #askSpans(first, end) {
@@ -302,90 +362,74 @@ export class LogPane {
   }
 
   #move(first, end) {
+    const { list } = this
     if (!this.wrap) {
-      this.list.style.transform = `translateY(${(first - this.top) * ROW_PX}px)`
+      list.element.style.transform = `translateY(${(first - this.top) * ROW_PX}px)`
       return
     }
-    const lowest = this.list.offsetHeight - this.view.clientHeight
-    let y = this.#pixelOf(this.top)
+    const lowest = list.element.offsetHeight - this.view.clientHeight
+    let y = list.pixelOf(this.top)
     if (end === this.log.count && (this.log.following || y >= lowest - 1)) {
       y = Math.max(0, lowest)
-      this.top = this.#topAt(y)
+      this.top = list.topAt(y)
       this.endTop = { count: this.log.count, top: this.top }
-      this.log.setFollowing(true)
+      if (this.selection.empty) this.log.setFollowing(true)
     }
-    this.list.style.transform = `translateY(${-y}px)`
-  }
-
-  /** Wrapped lines differ in height: where a position lies within the rows that are elements. */
-  #pixelOf(top) {
-    const row = this.rows.get(Math.floor(top))
-    return row ? row.offsetTop + (top - Math.floor(top)) * row.offsetHeight : 0
-  }
-
-  #topAt(y) {
-    const rows = [...this.rows.values()].sort((a, b) => a.number - b.number)
-    if (!rows.length) return 0
-    if (y < 0) return Math.max(0, rows[0].number + y / ROW_PX)
-    const row = rows.find(({ offsetTop, offsetHeight }) => y < offsetTop + offsetHeight)
-    if (row) return row.number + (y - row.offsetTop) / row.offsetHeight
-    const lastRow = rows[rows.length - 1]
-    return lastRow.number + 1 + (y - lastRow.offsetTop - lastRow.offsetHeight) / ROW_PX
+    list.element.style.transform = `translateY(${-y}px)`
   }
 
   /** Scrolls sideways to a hit, once its row is there. */
   #reveal() {
-    const row = this.revealed === null ? null : this.rows.get(this.revealed)
-    if (!row?.drawn?.line) return
+    const row = this.revealed === null ? null : this.list.get(this.revealed)
+    if (!row?.shown.line) return
     const mark = row.querySelector('mark')
-    if (this.search.spansOf(row.drawn.line)?.length && !mark && !row.querySelector('.has-hit')) return
+    if (this.search.spansOf(row.shown.line)?.length && !mark && !row.querySelector('.has-hit')) return
     this.revealed = null
     if (!mark) return
-    const gutter = row.firstChild.getBoundingClientRect().right
+    const gutter = (row.parts.time ?? row.parts.number).getBoundingClientRect().right
     const box = mark.getBoundingClientRect()
     const view = this.view.getBoundingClientRect()
     if (box.left < gutter || box.right > view.right - 20) this.view.scrollLeft += box.left - gutter - (view.right - gutter) / 3
   }
 
-  // --- clicks, selection, copy
+  // --- clicks and copy
 
   #click(event) {
     const row = event.target.closest('.row')
-    const line = row?.drawn?.line
     const action = event.target.closest('.row-button')?.dataset.action
+    const number = event.target.closest('.row-number') ? row.shown.number : null
     if (action === 'raw') {
-      if (!this.rawLines.delete(line.n)) this.rawLines.add(line.n)
+      const { n } = row.shown.line
+      if (!this.rawLines.delete(n)) this.rawLines.add(n)
       this.redraw()
     } else if (action === 'more') {
-      this.onMore(line)
-    } else if (event.target.closest('.row-number') && row.drawn.number !== null && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      this.onMore(row.shown.line)
+    } else if (number !== null && !event.ctrlKey && !event.metaKey) {
       event.preventDefault()
-      this.onSelect(row.drawn.number)
+      this.selection.clear()
+      this.focus()
+      this.lineRange.choose(number, { upTo: event.shiftKey })
     }
   }
 
-  /** New lines must not push away what the reader is marking. */
-  #holdSelection() {
-    const selection = document.getSelection()
-    if (!this.log.following || selection.isCollapsed || !this.list.contains(selection.anchorNode)) return
-    this.log.setFollowing(false)
+  async #showMark(kind, row) {
+    const n = await this.overview.nearest(kind, row).catch(() => null)
+    if (n === null) this.#scrollTo(row - this.#rowsInView() / 2)
+    else this.onSelect(n, null)
   }
 
-  #copy(event) {
-    const selection = document.getSelection()
-    if (selection.rangeCount !== 1 || selection.isCollapsed) return
-    const range = selection.getRangeAt(0)
-    const texts = [...this.list.children].filter((row) => range.intersectsNode(row.parts.text)).map((row) => selectedText(row.parts.text, range))
-    if (texts.length < 2) return
-    event.clipboardData.setData('text/plain', texts.join('\n'))
+  /** The marked text, else the chosen lines. */
+  async #copy(event) {
+    this.selection.read()
+    if (event.target.closest?.('input, textarea, dialog') || !this.#copies(document.getSelection())) return
     event.preventDefault()
+    const text = this.selection.range && this.copying.atHand(this.selection.range)
+    if (text !== null) event.clipboardData.setData('text/plain', text)
+    else this.copying.copy(this.selection.range ?? (await this.lineRange.rows()))
   }
-}
 
-function selectedText(node, range) {
-  const part = document.createRange()
-  part.selectNodeContents(node)
-  if (node.contains(range.startContainer)) part.setStart(range.startContainer, range.startOffset)
-  if (node.contains(range.endContainer)) part.setEnd(range.endContainer, range.endOffset)
-  return part.toString()
+  #copies(selection) {
+    if (!this.selection.empty) return true
+    return selection.isCollapsed && this.lineRange.first !== null && this.host.contains(document.activeElement)
+  }
 }

@@ -1,49 +1,96 @@
 /** One row of the log pane: a line as elements. Log text enters as text, never as HTML. */
 
+import { PLAIN } from '../helpers/ansi.js'
 import { foldLine } from '../helpers/folding.js'
 import { formatClock } from '../helpers/format.js'
 
-/** An empty row; `fillRow` gives it its line. */
+const CONTENT = ['line', 'spans', 'end', 'raw'] // of what is shown: decides the text
+
+/** An empty row; `prepareRow` says what it is to show, `paintRow` draws it. */
 export function createRow() {
   const row = element('div', 'row')
-  const gutter = element('span', 'row-gutter')
   const number = element('a', 'row-number')
-  const time = element('span', 'row-time')
   const text = element('span', 'row-text')
-  gutter.append(number, time)
-  row.append(gutter, text)
-  row.parts = { number, time, text, extra: null }
-  row.drawn = null
+  row.append(number, text)
+  row.parts = { number, time: null, text, extra: null }
+  row.shown = null
+  row.folded = null // the line as pieces
+  row.painted = null // what is drawn
   return row
 }
 
 /**
- * Draws a line into a row, unless it stands there already.
+ * Says what a row is to show; its line is worked out anew only where something changed.
  *
  * @param {HTMLElement} row
  * @param {object} shown
- *   line (null: not loaded yet), spans, number (of the line, or null), href (link to the line),
- *   end (of a cut progress line, for its last state), selected, current, raw, times, words: {showRaw, showFolded, hiddenHit, moreBytes(count)}
+ *   line (null: not loaded yet), spans, number (of the line, or null), href (link to the line), end (of
+ *   a cut progress line, for its last state), selected, current, raw, times,
+ *   words: {showRaw, showFolded, hiddenHit, moreBytes(count)}
  */
-export function fillRow(row, shown) {
-  if (row.drawn && Object.keys(shown).every((name) => row.drawn[name] === shown[name])) return
-  const { line, spans, end, selected, current, raw } = shown
-  row.drawn = shown
-  row.className = rowClasses(line, selected, current)
-  fillGutter(row.parts, shown)
-  row.parts.extra?.remove()
-  row.parts.extra = null
-  if (!line) {
-    row.parts.text.replaceChildren()
-    return
-  }
-  const folded = foldLine(raw ? line.text : line.text + end, spans, { raw })
-  row.parts.text.replaceChildren(...folded.pieces.map(pieceNode))
-  row.parts.extra = extras(line, folded, shown)
-  if (row.parts.extra) row.append(row.parts.extra)
+export function prepareRow(row, shown) {
+  if (row.shown && Object.keys(shown).every((name) => row.shown[name] === shown[name])) return
+  if (changesText(row, shown)) row.folded = shown.line ? fold(shown) : null
+  row.shown = shown
 }
 
-function rowClasses(line, selected, current) {
+/** Whether a row's text is to be worked out and laid out anew. */
+export function changesText({ shown: before }, shown) {
+  return !before || CONTENT.some((name) => before[name] !== shown[name])
+}
+
+/** DOM nodes that the text of a prepared row takes with all its styles. */
+export function nodesWanted({ folded }) {
+  return folded ? folded.pieces.reduce((sum, piece) => sum + nodesOf(piece), 0) : 0
+}
+
+/** Draws a prepared row; its text takes `most` nodes at most, then the rest of it loses its styles. */
+export function paintRow(row, most) {
+  const { shown, folded, painted } = row
+  const limit = Math.min(most, nodesWanted(row))
+  if (painted && painted.shown === shown && painted.limit === limit) return
+  row.className = rowClasses(shown)
+  paintGutter(row.parts, shown)
+  if (painted?.folded !== folded || painted?.limit !== limit) {
+    row.parts.text.replaceChildren(...(folded ? clipped(folded.pieces, limit).map(pieceNode) : []))
+  }
+  row.parts.extra?.remove()
+  row.parts.extra = folded ? extras(folded, shown) : null
+  if (row.parts.extra) row.append(row.parts.extra)
+  row.painted = { shown, folded, limit }
+}
+
+/** A line's text as a row shows it. */
+export function shownText(line, { end = '', raw = false } = {}) {
+  return textOf(fold({ line, spans: [], end, raw }).pieces)
+}
+
+function fold({ line, spans, end, raw }) {
+  return foldLine(raw ? line.text : line.text + end, spans, { raw })
+}
+
+function textOf(pieces) {
+  return pieces.map(({ text }) => text).join('')
+}
+
+function clipped(pieces, most) {
+  let nodes = 0
+  for (const [i, piece] of pieces.entries()) {
+    nodes += nodesOf(piece)
+    if (nodes >= most && i + 1 < pieces.length) return [...pieces.slice(0, i), { text: textOf(pieces.slice(i)), style: PLAIN, hit: false }]
+  }
+  return pieces
+}
+
+function nodesOf(piece) {
+  return isUnstyled(piece) ? 1 : 2
+}
+
+function isUnstyled({ style, hit }) {
+  return !hit && !style.classes && !style.color && !style.background
+}
+
+function rowClasses({ line, selected, current }) {
   const names = ['row']
   if (!line) names.push('is-loading')
   if (line?.system) names.push('is-system')
@@ -54,16 +101,22 @@ function rowClasses(line, selected, current) {
   return names.join(' ')
 }
 
-function fillGutter({ number, time }, { number: n, href, line, times }) {
-  number.textContent = n === null ? '' : String(n)
-  if (n === null) number.removeAttribute('href')
-  else number.href = href
-  time.hidden = !times
-  time.textContent = times && line ? formatClock(line.received_at) : ''
+function paintGutter(parts, { line, number: n, href, times }) {
+  parts.number.textContent = n === null ? '' : String(n)
+  if (n === null) parts.number.removeAttribute('href')
+  else parts.number.href = href
+  if (times) {
+    if (!parts.time) parts.number.after((parts.time = element('span', 'row-time')))
+    parts.time.textContent = line ? formatClock(line.received_at) : ''
+  } else {
+    parts.time?.remove()
+    parts.time = null
+  }
 }
 
-function pieceNode({ text, style, hit }) {
-  if (!hit && !style.classes && !style.color && !style.background) return document.createTextNode(text)
+function pieceNode(piece) {
+  if (isUnstyled(piece)) return document.createTextNode(piece.text)
+  const { text, style, hit } = piece
   const node = element(hit ? 'mark' : 'span', style.classes)
   node.textContent = text
   if (style.color) node.style.color = style.color
@@ -72,10 +125,10 @@ function pieceNode({ text, style, hit }) {
 }
 
 /** Controls behind the text: the raw form, and what a cut line leaves out. */
-function extras(line, { folded, hiddenHit }, { raw, words }) {
+function extras({ folded, hiddenHit, cutHit }, { line, raw, words }) {
   const buttons = []
   if (folded || raw) buttons.push(button('raw', raw ? words.showFolded : hiddenHit ? words.hiddenHit : words.showRaw, hiddenHit && 'has-hit'))
-  if (line.cut) buttons.push(button('more', words.moreBytes(line.size_bytes - utf8Length(line.text))))
+  if (line.cut) buttons.push(button('more', words.moreBytes(line.size_bytes - utf8Length(line.text)), cutHit && 'has-hit'))
   if (!buttons.length) return null
   const box = element('span', 'row-extra')
   box.append(...buttons)

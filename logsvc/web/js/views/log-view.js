@@ -1,22 +1,22 @@
 /** One log: its lines, and a line below that says where one stands. */
 
-import { formatBytes, formatCount } from '../helpers/format.js'
+import { formatBytes } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
+import { LongLine } from '../models/long-line.js'
 import { LogPane } from '../pane/log-pane.js'
-import { Dialog } from './help.js'
 import { html, useChanges, useEffect, useLayoutEffect, useRef, useState } from './html.js'
+import { LongLineDialog } from './long-line.js'
+import { positionWords, paneWords } from './pane-words.js'
 import { ErrorNotice, Icon, Loading, Notice } from './parts.js'
 import { fileLabel } from './stream-tree.js'
 import { follow } from './top-bar.js'
-
-const REST_BYTES = 256 * 1024 // of a cut line, shown at once
 
 export function LogView({ reader, job, pane, settings }) {
   const { log, search, place } = pane
   useChanges(log, search, settings)
   const host = useRef(null)
   const position = useRef(null)
-  const [rest, setRest] = useState(null)
+  const [reading, setReading] = useState(null)
   const language = currentLanguage()
   const several = reader.panes.length > 1
 
@@ -27,8 +27,8 @@ export function LogView({ reader, job, pane, settings }) {
       search,
       words: paneWords(),
       hrefOf: (n) => reader.href(pane, { line: n, lineEnd: null }),
-      onSelect: (n) => reader.go(pane, { line: n, lineEnd: null }),
-      onMore: async (cut) => setRest(await readRest(reader.http, log, cut)),
+      onSelect: (line, lineEnd) => reader.go(pane, { line, lineEnd }),
+      onMore: (line) => setReading(new LongLine({ http: reader.http, stream: log.stream.id, line })),
     })
     pane.view = view
     view.onDraw = () => drawPosition(position.current, view, log)
@@ -48,10 +48,7 @@ export function LogView({ reader, job, pane, settings }) {
 
   useEffect(() => pane.view.setWords(paneWords()), [log, language])
   useEffect(() => pane.view.setColumns({ wrap: settings.get('wrap'), times: settings.get('times') }))
-  useEffect(() => {
-    pane.view.select(place.line, place.lineEnd ?? place.line)
-    if (log.ready && place.line) pane.view.showLine(place.line).catch(() => {})
-  }, [log, place.line, place.lineEnd, log.ready])
+  useEffect(() => pane.view.select(place.line, place.lineEnd ?? place.line), [log, place.line, place.lineEnd])
 
   const active = pane === reader.active
   return html`<section
@@ -71,7 +68,7 @@ export function LogView({ reader, job, pane, settings }) {
       <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
       <a class="log-raw" href=${reader.http.rawUrl(log.stream.id).href} target="_blank" rel="noopener" title=${t('log.rawTitle')}>${t('log.raw')}</a>
     </footer>
-    ${rest && html`<${Rest} rest=${rest} onClose=${() => setRest(null)} />`}
+    ${reading && html`<${LongLineDialog} reading=${reading} onClose=${() => setReading(null)} />`}
   </section>`
 }
 
@@ -86,24 +83,10 @@ export function PaneHead({ reader, pane }) {
   </header>`
 }
 
-function paneWords() {
-  return {
-    label: t('log.label'),
-    scrollbar: t('log.scrollbar'),
-    showRaw: t('log.showRaw'),
-    showFolded: t('log.showFolded'),
-    hiddenHit: t('log.hiddenHit'),
-    moreBytes: (bytes) => t('log.moreBytes', { size: formatBytes(bytes, currentLanguage()) }),
-  }
-}
-
-/** "Lines 1–40 of 5,000"; written by hand because it changes with every frame. */
+/** Written by hand because it changes with every frame. */
 function drawPosition(node, pane, log) {
-  if (!node) return
-  const { first, last } = pane.shownRows
-  const key = log.lines === 'user' ? 'log.positionUser' : 'log.position'
-  const text = log.count ? t(key, { first: first + 1, last: last + 1, total: log.count }) : ''
-  if (node.textContent !== text) node.textContent = text
+  const text = positionWords(pane, log)
+  if (node && node.textContent !== text) node.textContent = text
 }
 
 /** Over the rows: why there are none, or how many have come meanwhile. */
@@ -150,24 +133,4 @@ function connectionWords(log) {
   if (log.connection === 'open') return log.following ? ['live', t('state.following')] : ['paused', t('state.live')]
   if (log.connection === 'connecting') return ['connecting', t('state.connecting')]
   return ['waiting', t('state.closed')]
-}
-
-/** What a cut line leaves out. */
-function Rest({ rest, onClose }) {
-  const language = currentLanguage()
-  return html`<${Dialog} title=${t('log.restTitle', { n: formatCount(rest.n, language), size: formatBytes(rest.size, language) })} onClose=${onClose}>
-    ${rest.onlyPart && html`<p>${t('log.restOnlyPart', { size: formatBytes(REST_BYTES, language) })}</p>`}
-    ${rest.error ? html`<${ErrorNotice} error=${rest.error} />` : html`<pre class="rest">${rest.text}</pre>`}
-  <//>`
-}
-
-async function readRest(http, log, line) {
-  const start = line.offset + new TextEncoder().encode(line.text).length
-  const end = line.offset + line.size_bytes
-  const rest = { n: line.n, size: line.size_bytes, onlyPart: end - start > REST_BYTES }
-  try {
-    return { ...rest, text: await http.rawText(log.stream.id, start, Math.min(end, start + REST_BYTES)) }
-  } catch (error) {
-    return { ...rest, error }
-  }
 }
