@@ -281,7 +281,7 @@ class Agent:
                 name: reason if name in reason else f"{name}: {reason}"
                 for name, reason in self.discovery.unplaced.items()
             },
-            **{conflict: conflict for conflict in self.discovery.conflicts},
+            **{remark: remark for remark in [*self.discovery.conflicts, *self.discovery.remarks]},
         }
         for name, text in remarks.items():
             if name not in self._remarked:

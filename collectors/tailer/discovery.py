@@ -109,6 +109,11 @@ class Discovery:
         """Processes that two sources give different ranks, a line each."""
         return self._rank_map.conflicts
 
+    @property
+    def remarks(self) -> list[str]:
+        """What else a person should know, a line each."""
+        return [self._table.problem] if self._table and self._table.problem else []
+
     def scan(self) -> list[Found]:
         """All log files there are now, each device and inode once, by place and age."""
         self.folders.begin()

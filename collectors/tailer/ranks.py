@@ -20,7 +20,8 @@ from logsvc.model.stream import MAX_RANK, natural_key
 # What the launcher prints for each process: `[ModelArts Service Log]… - INFO - proc-rank-0-device-0 (pid: 74)`.
 _LAUNCHED = re.compile(rb"proc-rank-([0-9]{1,9})-device-([0-9]{1,9}) \(pid: ([0-9]{1,9})\)")
 _LAUNCHED_MARK = b"proc-rank-"
-_IN_RECORDS = b'"server_id"'  # in every rank table
+_IN_RECORDS = (b'"server_id"', b'"rank_list"')  # one of them is in every rank table
+_KNOWN_VERSION = re.compile(r"1\.[0-9]+|2\.0")
 STEP_BYTES = 4 << 20  # of a worker log, read at a time
 OVERLAP_BYTES = 64 << 10  # read again: a line or a record may have been cut
 RECORD_BYTES = 1 << 20  # of a record's JSON
@@ -161,12 +162,16 @@ class RankTable:
 
     Args:
         job, task: whose container it lies in.
+
+    Attributes:
+        problem: why no rank is taken from a table that is there, in words; empty where one may be.
     """
 
     def __init__(self, file: Path, job: str, task: Optional[str]) -> None:
         self._file, self._job, self._task = file, job, task
         self._seen: Optional[tuple[int, int, int]] = None
         self._servers: list[Server] = []
+        self.problem = ""
 
     def rank(self, job: str, task: str, device: int) -> Optional[int]:
         """Of a task's logical device; None where the table does not say it, or is not there, or not complete."""
@@ -191,6 +196,10 @@ class RankTable:
             return
         self._seen = seen
         self._servers = servers_in(table)
+        self.problem = ""
+        if isinstance(table, dict) and not _is_of_known_version(table):
+            version = table["version"]
+            self.problem = f"rank table {self._file} has version {version!r}, which is not known: it says no ranks"
 
 
 def by_task(job: str, task: Optional[str], servers: list[Server]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -214,7 +223,7 @@ def launched(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def records(data: bytes) -> Iterator[object]:
     """JSON bodies of the platform's records in which a rank table may lie; complete ones only."""
-    if _IN_RECORDS not in data:
+    if not any(mark in data for mark in _IN_RECORDS):
         return
     decoder = json.JSONDecoder()
     at = data.find(BODY_ANNOUNCED)
@@ -236,18 +245,30 @@ def records(data: bytes) -> Iterator[object]:
 def servers_in(table: object) -> list[Server]:
     """
     Nodes of a rank table: template 1 (`server_list`, versions 1.0 and 1.2), template 2 (`group_list`,
-    whose ranks count through its pods by their numbers), or one node of the former. None of anything
-    else, of a table that is not complete, or where the devices of a node are not in order.
+    whose ranks count through its pods by their numbers), version 2.0 (`rank_list`), or one node of the
+    first. None of anything else, of another version, of a table that is not complete, or where the
+    devices of a node are not in order.
 
-    Source: training manual, "Ascend rank table file"; the launcher's own records.
+    Source: training manual, "Ascend rank table file"; the launcher's own records; HCCL user guide, "Rank
+    table configuration"; Ascend's mind-cluster, hccl.json.
     """
     if not isinstance(table, dict) or table.get("status", "completed") != "completed":
         return []
+    if not _is_of_known_version(table):
+        return []
     try:
-        servers = _template_2(table["group_list"]) if "group_list" in table else _template_1(table)
+        if "rank_list" in table:
+            servers = _version_2(table["rank_list"])
+        else:
+            servers = _template_2(table["group_list"]) if "group_list" in table else _template_1(table)
     except (AttributeError, KeyError, TypeError, ValueError):
         return []
     return [server for server in servers if list(server.ranks) == sorted(server.ranks)]
+
+
+def _is_of_known_version(table: dict[str, Any]) -> bool:
+    version = table.get("version")
+    return version is None or _KNOWN_VERSION.fullmatch(str(version)) is not None
 
 
 def _template_1(table: dict[str, Any]) -> list[Server]:
@@ -273,6 +294,22 @@ def _template_2(groups: list[dict[str, Any]]) -> list[Server]:
         servers.append(Server(one["pod_name"], tuple(range(first, after))))
         first = after
     return servers
+
+
+def _version_2(listed: list[dict[str, Any]]) -> list[Server]:
+    """
+    Each rank by itself: which of them share a node, their lowest net layer says (`net_instance_id`).
+
+    A device that comes again there is another node's: a rack of several is one instance.
+    """
+    nodes: dict[tuple[str, int], dict[int, int]] = {}
+    for one in sorted(listed, key=lambda one: _rank(one["rank_id"])):
+        lowest = min(one.get("level_list") or [{}], key=lambda level: int(level.get("net_layer", 0)))
+        instance, device, count = str(lowest.get("net_instance_id", "")), int(str(one["device_id"])), 0
+        while device in nodes.get((instance, count), ()):
+            count += 1
+        nodes.setdefault((instance, count), {})[device] = _rank(one["rank_id"])
+    return [Server("", tuple(rank for _, rank in sorted(devices.items()))) for devices in nodes.values()]
 
 
 def _rank(value: object) -> int:

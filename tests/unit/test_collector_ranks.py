@@ -43,6 +43,24 @@ def table(*servers: tuple[str, list[int]]) -> dict[str, Any]:
     return {"status": "completed", "server_list": listed}
 
 
+def version_2(*instances: tuple[str, list[int]]) -> dict[str, Any]:
+    """Version 2.0, of (instance of the lowest net layer, devices); ranks count through them."""
+    devices = [(instance, device) for instance, of_instance in instances for device in of_instance]
+    listed = [
+        {
+            "rank_id": rank,
+            "local_id": device,
+            "device_id": device,
+            "level_list": [
+                {"net_layer": 1, "net_instance_id": "cluster", "net_type": "CLOS"},
+                {"net_layer": 0, "net_instance_id": instance, "net_type": "TOPO_FILE_DESC"},
+            ],
+        }
+        for rank, (instance, device) in enumerate(devices)
+    ]
+    return {"status": "completed", "version": "2.0", "rank_count": len(listed), "rank_list": listed}
+
+
 def make(folder: Path, *files: str, content: str = "x\n") -> None:
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +156,15 @@ def test_the_table_of_a_large_job(tmp_path: Path) -> None:
             },
             [("", (0, 1)), ("", (2, 3))],
         ),
+        # version 2.0: the nodes are the instances of the lowest layer, numbers may be strings
+        (version_2(("rack0", [0, 1]), ("rack1", [0, 1])), [("", (0, 1)), ("", (2, 3))]),
+        ({**version_2(("rack0", [3, 0])), "version": 2.0}, []),  # which is logical device 0 is not sure
+        (version_2(("rack0", [0, 1, 0, 1])), [("", (0, 1)), ("", (2, 3))]),  # two nodes of a rack
+        ({"version": "2.0", "rank_list": [{"rank_id": "7", "local_id": "0", "device_id": "0"}]}, [("", (7,))]),
+        ({**version_2(("rack0", [0])), "status": "initializing"}, []),
+        ({**version_2(("rack0", [0])), "version": "3.0"}, []),
+        ({**TABLE_1, "version": "2.1"}, []),
+        ({"version": "2.0", "rank_list": [{"rank_id": 0, "device_id": 0, "level_list": [7]}]}, []),
         ({"status": "initializing", **{key: TABLE_1[key] for key in ("server_list", "version")}}, []),
         ({"group_list": [{"instance_list": []}, {"instance_list": []}]}, []),  # in which order is not said
         (table(("", [1, 0])), []),  # nor which of these is logical device 0
@@ -266,6 +293,35 @@ def test_a_rank_table_that_comes_later_and_changes(tmp_path: Path) -> None:
     assert known.rank(of(1)) == 0
     asked = [(JOB, "worker-1", 0), (JOB, "worker-1", 1), (JOB, "worker-0", 0), ("J-2", "worker-1", 0)]
     assert [watched.rank(*one) for one in asked] == [0, None, None, None]
+
+
+def test_a_table_of_an_unknown_version_says_so_once(tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps({**version_2(("rack0", [0, 1])), "version": "9.0"}))
+    make(tmp_path, "logs/device-0/device-8_1.log")
+    said: list[str] = []
+    settings = Settings("http://127.0.0.1:9", state_dir=tmp_path / "state", identity=KNOWN, rank_table=file)
+    agent = Agent(settings, [tmp_path / "logs"], said.append, state=None)
+
+    def step() -> list[str]:
+        agent.tailer.scan_wanted = True
+        agent.step()
+        return [line for line in said if "rank table" in line]
+
+    warning = f"rank table {file} has version '9.0', which is not known: it says no ranks"
+    assert step() == step() == [warning]
+    assert not agent.discovery.ranks
+    file.write_text(json.dumps(version_2(("rack0", [0, 1]))))
+    assert step() == [warning] and list(agent.discovery.ranks.values()) == [0]
+    agent.close()
+
+
+def test_the_copy_of_a_table_of_version_2_in_the_worker_log(tmp_path: Path) -> None:
+    log, known = tmp_path / "w.log", RankMap()
+    log.write_text(f"{MARK}\n{json.dumps(version_2(('rack0', [0, 1])), indent=4)}\n")
+    LaunchLog(known, JOB, "worker-1").read(str(log), log.stat().st_size)
+    known.uses(of(166), 1)
+    assert known.rank(of(166)) == 1
 
 
 def test_where_the_rank_table_lies() -> None:
