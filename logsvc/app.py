@@ -17,9 +17,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import WebSocketRoute
 
-from logsvc.api import download, errors, health, ingest, jobs, pages, search, streams
+from logsvc.api import download, errors, health, ingest, jobs, pages, plain, search, streams
 from logsvc.api.auth import Gate
 from logsvc.api.body import Bodies
+from logsvc.api.error_pages import ErrorPages
 from logsvc.api.errors import Catch
 from logsvc.api.follow import Follow
 from logsvc.api.services import API, Services
@@ -122,8 +123,9 @@ def build_app(settings: Settings, *, store: Store | None = None, clock: Clock | 
     errors.install(app)
     app.add_middleware(Gate, settings=settings, tokens=service.services.tokens)
     app.add_middleware(Catch)
+    app.add_middleware(ErrorPages)
     # Routes lie flat, those that are asked most in front: nested routers cost a third of a small answer.
-    for module in (streams, ingest, search, jobs, download, health, pages):
+    for module in (streams, ingest, search, jobs, download, health, plain, pages):
         app.router.routes.extend(module.router.routes)
     app.router.routes.append(WebSocketRoute(f"{API}/streams/{{id}}/follow", cast(Any, Follow())))
     app.mount("/static", pages.WebFiles())

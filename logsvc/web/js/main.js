@@ -32,7 +32,6 @@ for (const name of ['lost', 'found']) {
 
 applySettings()
 settings.addEventListener('change', applySettings)
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applySettings)
 render(html`<${App} address=${address} settings=${settings} session=${session} jobs=${jobs} reader=${reader} />`, document.getElementById('app'))
 reader.sync()
 
@@ -49,8 +48,7 @@ function applySettings() {
   const language = settings.get('language') || preferredLanguage()
   useLanguage(language)
   document.documentElement.lang = language
-  const dark = settings.get('theme') ? settings.get('theme') === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches
-  document.documentElement.dataset.theme = dark ? 'dark' : 'light'
+  dispatchEvent(new CustomEvent('logsvc-theme', { detail: settings.get('theme') })) // js/theme.js listens
 }
 
 function retry() {

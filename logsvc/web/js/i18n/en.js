@@ -81,8 +81,8 @@ export const en = {
 
   'log.label': 'Log lines',
   'log.scrollbar': 'Position in the log',
-  'log.raw': 'Raw file',
-  'log.rawTitle': 'Open the stored bytes, verbatim',
+  'log.raw': 'Download',
+  'log.rawTitle': 'Save this file as it was written, byte by byte',
   'log.hideSystem': 'Hide system lines',
   'log.hideSystemTitle': 'Hide what the platform wrote, keep what the training wrote',
   'log.wrap': 'Wrap',
@@ -151,6 +151,14 @@ export const en = {
   'search.wrappedEnd': 'From the end again',
   'search.badPattern': 'Not a valid pattern: {message}',
   'search.failed': 'Search failed: {message}',
+
+  'plain.open': 'Full text',
+  'plain.title': 'The whole log on a page of its own, for the browser’s own search',
+  'plain.big': 'This log has {size}.',
+  'plain.bigHow': 'A browser needs a lot of memory and time to show it on one page, and may stop responding.',
+  'plain.bigSearch': 'Search the whole log instead',
+  'plain.bigDownload': 'Download instead',
+  'plain.bigOpen': 'Open anyway',
 
   'error.unavailable': 'The store does not answer at the moment.',
   'error.unavailableHow': 'The service is up, its storage is not. Usually this passes; if not, ask its operator.',

@@ -81,8 +81,8 @@ export const zhCN = {
 
   'log.label': '日志内容',
   'log.scrollbar': '日志中的位置',
-  'log.raw': '原始文件',
-  'log.rawTitle': '打开逐字节保存的原文',
+  'log.raw': '下载',
+  'log.rawTitle': '逐字节下载此文件',
   'log.hideSystem': '隐藏系统日志',
   'log.hideSystemTitle': '隐藏平台写入的日志，只看训练代码的输出',
   'log.wrap': '换行',
@@ -151,6 +151,14 @@ export const zhCN = {
   'search.wrappedEnd': '已从末尾继续',
   'search.badPattern': '表达式无效：{message}',
   'search.failed': '搜索失败：{message}',
+
+  'plain.open': '全文',
+  'plain.title': '在单独的页面中显示整份日志，可用浏览器自带的查找',
+  'plain.big': '这份日志有 {size}。',
+  'plain.bigHow': '浏览器在一个页面中显示它需要大量内存和时间，可能失去响应。',
+  'plain.bigSearch': '改为搜索整份日志',
+  'plain.bigDownload': '改为下载',
+  'plain.bigOpen': '仍然打开',
 
   'error.unavailable': '存储暂时没有响应。',
   'error.unavailableHow': '服务正常，但其存储不可用。通常很快恢复；若未恢复，请联系服务管理员。',

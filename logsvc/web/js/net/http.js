@@ -58,6 +58,16 @@ export class Http extends EventTarget {
     return new URL(`streams/${encodeURIComponent(stream)}/raw`, BASE)
   }
 
+  /** Verbatim bytes, to be saved as a file. */
+  saveUrl(stream) {
+    return `${this.rawUrl(stream).href}?download=1`
+  }
+
+  /** The page with a log's full text. */
+  plainUrl(stream, options) {
+    return new URL(`plain/${encodeURIComponent(stream)}?${new URLSearchParams(options)}`, document.baseURI).href
+  }
+
   downloadUrl(job) {
     return new URL(`jobs/${encodeURIComponent(job)}/download`, BASE)
   }

@@ -4,6 +4,7 @@ import { formatBytes } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
 import { LongLine } from '../models/long-line.js'
 import { LogPane } from '../pane/log-pane.js'
+import { FullText } from './full-text.js'
 import { html, useChanges, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { LongLineDialog } from './long-line.js'
 import { positionWords, paneWords } from './pane-words.js'
@@ -66,7 +67,8 @@ export function LogView({ reader, job, pane, settings }) {
       <${Connection} log=${log} job=${job} reader=${reader} pane=${pane} />
       <span class="log-position" ref=${position}></span>
       <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
-      <a class="log-raw" href=${reader.http.rawUrl(log.stream.id).href} target="_blank" rel="noopener" title=${t('log.rawTitle')}>${t('log.raw')}</a>
+      <${FullText} http=${reader.http} stream=${log.stream} size=${job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes} />
+      <a class="log-raw" href=${reader.http.saveUrl(log.stream.id)} title=${t('log.rawTitle')}>${t('log.raw')}</a>
     </footer>
     ${reading && html`<${LongLineDialog} reading=${reading} onClose=${() => setReading(null)} />`}
   </section>`
