@@ -76,7 +76,7 @@ export class Overview extends Model {
     if (other) this.request?.abort()
     else if (this.timer || this.request) return
     clearTimeout(this.timer)
-    const waitMs = this.counts === null ? 0 : other ? QUERY_MS : Math.max(0, this.answeredAt + GROWTH_MS - performance.now())
+    const waitMs = this.answeredAt === -Infinity ? 0 : other ? QUERY_MS : Math.max(0, this.answeredAt + GROWTH_MS - performance.now())
     this.timer = setTimeout(() => this.#ask(), waitMs)
   }
 
