@@ -55,6 +55,7 @@ class Parameters:
     """All parameters of a call."""
 
     all: tuple[Parameter, ...]
+    most: int = MAX_PARAMETERS
 
     def openapi(self, **more: Any) -> dict[str, Any]:
         """For `openapi_extra`."""
@@ -68,21 +69,21 @@ class Parameters:
         """
         try:
             pairs = parse_qsl(
-                query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+                query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=self.most
             )
         except UnicodeDecodeError as exc:
             raise BadInput("The query is not UTF-8 in percent-encoding.", parameter=None) from exc
         except ValueError as exc:
-            raise BadInput(f"The query has more than {MAX_PARAMETERS} parameters.", parameter=None) from exc
+            raise BadInput(f"The query has more than {self.most} parameters.", parameter=None) from exc
         given: dict[str, list[str]] = {}
         for name, text in pairs:
             given.setdefault(name, []).append(text)
         return {one.name: _value(one, given.get(one.name)) for one in self.all}
 
 
-def parameters(*declared: Parameter) -> Parameters:
-    """The parameters of a call."""
-    return Parameters(declared)
+def parameters(*declared: Parameter, most: int = MAX_PARAMETERS) -> Parameters:
+    """The parameters of a call, and how many values it takes at most."""
+    return Parameters(declared, most)
 
 
 def integer(

@@ -385,7 +385,27 @@ async def test_download(served: Served) -> None:
     one = await served.http.get(f"/api/v1/jobs/{JOB}/download?stream={second}")
     assert zipfile.ZipFile(io.BytesIO(one.content)).namelist() == [f"{LOG['path']}.gen-1"]
     error(await served.http.get(f"/api/v1/jobs/{JOB}/download?stream=none"), 404, "not_found")
+    error(await served.http.get(f"/api/v1/jobs/{JOB}/download?task=worker-9"), 404, "not_found")
     error(await served.http.get("/api/v1/jobs/none/download"), 404, "not_found")
+
+
+async def test_download_of_tasks_and_streams_together(served: Served) -> None:
+    def path(task: str) -> str:
+        return f"modelarts-job-{JOB}-{task}.log"
+
+    ids = {
+        task: await served.write(b"x\n", task=task, path=path(task)) for task in ("worker-0", "worker-1", "worker-2")
+    }
+    ids |= {str(n): await served.write(b"x\n", path=path("worker-0"), generation=n) for n in range(1, 301)}
+
+    async def names(query: str) -> set[str]:
+        answer = await served.http.get(f"/api/v1/jobs/{JOB}/download?{query}")
+        assert answer.status_code == 200, answer.text
+        return set(zipfile.ZipFile(io.BytesIO(answer.content)).namelist())
+
+    assert await names("task=worker-1") == {path("worker-1")}
+    assert await names(f"task=worker-1&stream={ids['worker-2']}") == {path("worker-1"), path("worker-2")}
+    assert len(await names("&".join(f"stream={ids[str(n)]}" for n in range(1, 301)))) == 300
 
 
 async def test_ended_jobs_are_sealed_after_a_minute(served: Served, clock: HandClock) -> None:
