@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Appended, Chunk, Generation
-from logsvc.model.query import JobTotals, Matches, Record, SearchPage, SearchQuery, Window, WindowQuery
+from logsvc.model.query import JobTotals, Lines, Matches, Overview, Record, SearchPage, SearchQuery, Window, WindowQuery
 from logsvc.model.stream import Stream, StreamName
 
 
@@ -107,6 +107,19 @@ class LogStore(Protocol):
 
     async def matches(self, stream_id: str, query: SearchQuery) -> Matches:
         """Search one stream; raises NotFound, BadPattern. Stops soon when cancelled."""
+        ...
+
+    async def overview(
+        self, stream_id: str, *, buckets: int, lines: Lines, query: SearchQuery | None = None
+    ) -> Overview:
+        """
+        Where a stream has errors, warnings and matches; raises NotFound, BadPattern. Stops soon when cancelled.
+
+        Args:
+            buckets: at most so many; as many as there are rows where those are fewer.
+            lines: what the rows are.
+            query: what to search for, with the same `lines`; its page is not used.
+        """
         ...
 
     async def search(

@@ -43,7 +43,20 @@ LINES = object_(total_lines=INTEGER, total_user_lines=INTEGER, through=INTEGER, 
 SPANS = array({"type": "array", "items": INTEGER, "minItems": 2, "maxItems": 2})
 MATCH = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, spans=SPANS)
 MATCHES = object_(
-    total=nullable(INTEGER), exact=FLAG, scanned_bytes=INTEGER, matches=array(MATCH), next=nullable(INTEGER)
+    total=nullable(INTEGER),
+    exact=FLAG,
+    scanned_bytes=INTEGER,
+    matches=array(MATCH),
+    next=nullable(INTEGER),
+    preceding=nullable(INTEGER),
+)
+OVERVIEW = object_(
+    lines={"type": "string", "enum": ["all", "user"]},
+    rows=INTEGER,
+    errors=array(INTEGER),
+    warnings=array(INTEGER),
+    matches=nullable(array(INTEGER)),
+    exact=FLAG,
 )
 _OF = {"stream": TEXT, "job": TEXT, "task": TEXT, "kind": TEXT, "path": TEXT, "generation": INTEGER}
 SEARCH = object_(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 
 from logsvc.api import schemas
 from logsvc.api.errors import JSON
-from logsvc.api.params import choice, choices, flag, integer, moment, parameters, text
+from logsvc.api.params import Parameter, choice, choices, flag, integer, moment, parameters, text
 from logsvc.api.services import API, services, while_connected
 from logsvc.core.search import Scope
 from logsvc.errors import BadInput, BadPattern, TooManyRequests
@@ -22,13 +22,17 @@ router = APIRouter(prefix=API, tags=["search"])
 MAX_TEXT_CHARACTERS = 4096  # twelve bytes each in an address, which has 64 KiB
 READ_CHARACTERS = 16_384
 MAX_MATCHES = 1000
+MAX_BUCKETS = 2000
 MAX_SCOPE = 1000
 MAX_WAITING_SEARCHES = 64
 
-_COMMON = (
-    text(
-        "q", "What to find; never trimmed.", required=True, longest=READ_CHARACTERS, shown_longest=MAX_TEXT_CHARACTERS
-    ),
+
+def _needle(*, required: bool) -> Parameter:
+    doc = "What to find; never trimmed."
+    return text("q", doc, required=required, longest=READ_CHARACTERS, shown_longest=MAX_TEXT_CHARACTERS)
+
+
+_HOW = (
     flag("regex", "1: `q` is a pattern in RE2 syntax."),
     flag("ignore_case", "1: in any case."),
     flag("word", "1: whole words: no character beside what is found is one of `0-9 A-Z a-z _`."),
@@ -36,6 +40,10 @@ _COMMON = (
     choices("level", "Only lines of these levels, with a comma between.", *LEVELS),
     moment("since", "Only lines received at or after this time."),
     moment("until", "Only lines received before this time."),
+)
+_COMMON = (
+    _needle(required=True),
+    *_HOW,
     integer("limit", "Matches given at most; 0 only counts.", low=0, high=MAX_MATCHES, default=100),
 )
 MATCHES = parameters(
@@ -43,6 +51,11 @@ MATCHES = parameters(
     integer("after", "Only on lines with a greater number, in order.", low=0, high=MAX_OFFSET),
     integer("before", "Only on lines with a smaller number, the nearest first.", low=1, high=MAX_OFFSET),
     choice("count", "`exact`: count over the whole stream; `none`: only find.", "exact", "none", default="exact"),
+)
+OVERVIEW = parameters(
+    integer("buckets", "Buckets at most.", low=1, high=MAX_BUCKETS, default=500),
+    _needle(required=False),
+    *_HOW,
 )
 SEARCH = parameters(
     *_COMMON,
@@ -78,6 +91,28 @@ async def stream_matches(request: Request, id: str) -> JSON:
     held = services(request)
     query = _query(given, held.settings.search_time_limit_seconds, count=given["count"] == "exact")
     return JSON(await _searched(request, held.search.stream(id, query)))
+
+
+@router.get(
+    "/streams/{id}/overview",
+    responses=schemas.answers(schemas.OVERVIEW, 404, 422, 429),
+    openapi_extra=OVERVIEW.openapi(),
+    summary="Where a stream has errors, warnings and matches",
+)
+async def stream_overview(request: Request, id: str) -> JSON:
+    """
+    How many error lines, warning lines and matching lines are in each part of the whole stream.
+
+    The three lists have one length, n; their entry i is of the rows (lines, or user lines, counted from 0) from
+    floor(i * `rows` / n) to floor((i + 1) * `rows` / n) - 1. `matches` is null without `q`.
+    """
+    given = OVERVIEW.read(request.scope["query_string"])
+    held = services(request)
+    query = None
+    if given["q"] is not None:
+        query = _query({**given, "limit": 0}, held.settings.search_time_limit_seconds, count=True)
+    work = held.search.overview(id, buckets=given["buckets"], lines=given["lines"], query=query)
+    return JSON(await (_searched(request, work) if query else while_connected(request, work)))
 
 
 @router.get(

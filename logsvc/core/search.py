@@ -8,7 +8,7 @@ from typing import Any
 
 from logsvc.core.listing import read_cursor, write_cursor
 from logsvc.errors import NotFound
-from logsvc.model.query import SearchQuery
+from logsvc.model.query import Lines, SearchQuery
 from logsvc.model.stream import Stream
 from logsvc.ports import LogStore
 
@@ -68,6 +68,25 @@ class Search:
             "scanned_bytes": found.scanned_bytes,
             "matches": found.matches,
             "next": found.next,
+            "preceding": found.preceding,
+        }
+
+    async def overview(
+        self, stream_id: str, *, buckets: int, lines: Lines, query: SearchQuery | None
+    ) -> dict[str, Any]:
+        """
+        Where a stream has errors, warnings and matches, in its public form.
+
+        Raises: NotFound, BadPattern.
+        """
+        seen = await self._store.overview(stream_id, buckets=buckets, lines=lines, query=query)
+        return {
+            "lines": lines,
+            "rows": seen.rows,
+            "errors": seen.errors,
+            "warnings": seen.warnings,
+            "matches": seen.matches,
+            "exact": seen.exact,
         }
 
     async def streams(self, scope: Scope, query: SearchQuery, cursor: str | None) -> dict[str, Any]:

@@ -137,6 +137,8 @@ class Matches:
         scanned_bytes: of log text looked at; what the filters skipped does not count.
         matches: the page.
         next: number of the last line given, for the next `after` or `before`; None: no more.
+        preceding: matching lines before the lowest one of the page; None where the page is empty, or
+            not all were counted.
     """
 
     total: Optional[int]
@@ -144,6 +146,28 @@ class Matches:
     scanned_bytes: int
     matches: list[Match]
     next: Optional[int]
+    preceding: Optional[int]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """
+    A whole stream in a few numbers: its rows (lines, or user lines) in buckets of about equal size.
+
+    Bucket i of n has the rows from floor(i * rows / n) to floor((i + 1) * rows / n) - 1, counted from 0.
+
+    Attributes:
+        rows: of the stream, the partial one included.
+        errors, warnings: lines of this level in each bucket.
+        matches: matching lines in each bucket; None where nothing was searched for.
+        exact: False where the time limit ended the search early.
+    """
+
+    rows: int
+    errors: list[int]
+    warnings: list[int]
+    matches: Optional[list[int]]
+    exact: bool
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ from logsvc.model.query import (
     MAX_LINE_TEXT_BYTES,
     JobTotals,
     Line,
+    Lines,
     Match,
     Matches,
+    Overview,
     Record,
     SearchPage,
     SearchQuery,
@@ -153,12 +155,31 @@ class MemoryStore:
         else:
             page = [match for match in found if match["n"] > (query.after or 0)]
         given: list[Match] = list(_bounded(page[: query.limit], match_bytes))
+        lowest = min((match["n"] for match in given), default=0)
         return Matches(
             total=len(found) if query.count else None,
             exact=True,
             scanned_bytes=len(held.data),
             matches=given,
             next=given[-1]["n"] if given and len(given) < len(page) else None,
+            preceding=sum(match["n"] < lowest for match in found) if given and query.count else None,
+        )
+
+    async def overview(
+        self, stream_id: str, *, buckets: int, lines: Lines, query: SearchQuery | None = None
+    ) -> Overview:
+        """Where a stream has errors, warnings and matches."""
+        held = self._held(stream_id)
+        rows = [line for line in held.lines() if lines == "all" or not line.system]
+        found = None if query is None else {match["n"] for match in held.matches(Needle.compile(query))}
+        size = min(buckets, len(rows))
+        parts = [rows[index * len(rows) // size : (index + 1) * len(rows) // size] for index in range(size)]
+        return Overview(
+            rows=len(rows),
+            errors=[sum(line.level == "error" for line in part) for part in parts],
+            warnings=[sum(line.level == "warning" for line in part) for part in parts],
+            matches=None if found is None else [sum(line.n in found for line in part) for part in parts],
+            exact=True,
         )
 
     async def search(

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from builders import JOB, MARKED, HandClock
-from logsvc.model.query import Matches, SearchQuery
+from logsvc.model.query import Matches, Overview, SearchQuery
 from logsvc.stores.memory import MemoryStore
 from serving import LOG, Served, a_store, eventually, in_process, on_loopback
 
@@ -206,7 +206,7 @@ async def test_wrong_windows(served: Served, query: str, name: str | None) -> No
 
 @pytest.mark.parametrize("id", ["0", "zz", "..%2f", "%00", "%ff", "x" * 5000, "-1", "1e9"])
 async def test_stream_ids_that_are_none(served: Served, id: str) -> None:
-    for call in ("lines", "matches?q=x", "raw"):
+    for call in ("lines", "matches?q=x", "overview", "overview?q=x", "raw"):
         assert error(await served.http.get(f"/api/v1/streams/{id}/{call}"), 404, "not_found") is not None
 
 
@@ -225,6 +225,44 @@ async def test_matches(served: Served) -> None:
     assert (await served.get(f"/streams/{stream}/matches", q=" ", limit=0))["total"] == 250
 
 
+async def test_the_place_of_a_match_among_all(served: Served) -> None:
+    stream = await served.write(b"step loss\nother\n" * 50)
+    page = await served.get(f"/streams/{stream}/matches", q="loss", after=40, limit=3)
+    assert ([match["n"] for match in page["matches"]], page["preceding"], page["total"]) == ([41, 43, 45], 20, 50)
+    page = await served.get(f"/streams/{stream}/matches", q="loss", before=41, limit=3)
+    assert ([match["n"] for match in page["matches"]], page["preceding"]) == ([39, 37, 35], 17)
+    page = await served.get(f"/streams/{stream}/matches", q="loss", after=40, count="none")
+    assert (page["preceding"], page["total"]) == (None, None)
+
+
+async def test_whole_words(served: Served) -> None:
+    stream = await served.write(b"loss\nglossy\nval_loss\n(Loss)\n")
+    assert (await served.get(f"/streams/{stream}/matches", q="loss", word=1))["total"] == 1
+    found = await served.get("/search", q="lo..", word=1, regex=1, ignore_case=1)
+    assert [(match["n"], match["spans"]) for match in found["matches"]] == [(1, [[0, 4]]), (4, [[1, 5]])]
+
+
+async def test_overview(served: Served) -> None:
+    stream = await served.write(b"fine\n[ERROR] x\n" + MARKED + b"[WARNING] x\nx")
+    seen = await served.get(f"/streams/{stream}/overview")
+    assert seen == {
+        "lines": "all",
+        "rows": 5,
+        "errors": [0, 1, 0, 0, 0],
+        "warnings": [0, 0, 0, 1, 0],
+        "matches": None,
+        "exact": True,
+    }
+    seen = await served.get(f"/streams/{stream}/overview", lines="user", buckets=2, q="X", ignore_case=1)
+    assert (seen["rows"], seen["errors"], seen["warnings"], seen["matches"]) == (4, [1, 0], [0, 1], [1, 2])
+    seen = await served.get(f"/streams/{stream}/overview", buckets=1, q="^", regex=1, level="error,warning")
+    assert seen["matches"] == [2]
+    for query in ("buckets=0", "buckets=2001", "lines=some", "q=", "q=x&level=debug"):
+        error(await served.http.get(f"/api/v1/streams/{stream}/overview?{query}"), 422, "bad_input")
+    error(await served.http.get(f"/api/v1/streams/{stream}/overview?q=(&regex=1"), 422, "bad_pattern")
+    error(await served.http.get("/api/v1/streams/0/overview"), 404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
@@ -232,6 +270,7 @@ async def test_matches(served: Served) -> None:
         ("q=", "bad_input"),
         ("q=x&limit=1001", "bad_input"),
         ("q=x&regex=2", "bad_input"),
+        ("q=x&word=yes", "bad_input"),
         ("q=x&level=debug", "bad_input"),
         ("q=x&count=maybe", "bad_input"),
         ("q=x&after=1&before=2", "bad_input"),
@@ -303,6 +342,12 @@ class PatientStore(MemoryStore):
     searching = 0
 
     async def matches(self, stream_id: str, query: SearchQuery) -> Matches:
+        return await self._search()
+
+    async def overview(self, *_: Any, **__: Any) -> Overview:
+        return await self._search()
+
+    async def _search(self) -> Any:
         self.searching += 1
         try:
             await asyncio.sleep(60)
@@ -312,12 +357,13 @@ class PatientStore(MemoryStore):
         raise AssertionError
 
 
-async def test_a_search_ends_with_its_reader(tmp_path: Path, clock: HandClock) -> None:
+@pytest.mark.parametrize("call", ["matches?q=x", "overview?q=x", "overview"])
+async def test_a_search_ends_with_its_reader(tmp_path: Path, clock: HandClock, call: str) -> None:
     store = PatientStore(clock)
     async with on_loopback(tmp_path / "data", store=store, clock=clock) as served:
         stream = await served.write(b"one\n")
         with pytest.raises(httpx2.ReadTimeout):
-            await served.http.get(f"/api/v1/streams/{stream}/matches?q=x", timeout=0.3)
+            await served.http.get(f"/api/v1/streams/{stream}/{call}", timeout=0.3)
         await eventually(lambda: store.cancelled)
         assert store.searching == 1
 

@@ -58,6 +58,7 @@ class Block:
     Bytes of a stream with what is known of the lines that end in them.
 
     Attributes:
+        size: its bytes.
         lines_before, users_before: ends of lines, and of user lines, before it.
         lines: those in it. Their indices count from 0; `ends` are the places of their \n in `data`.
         opens_inside: its first byte belongs to a line that began before.
@@ -66,8 +67,11 @@ class Block:
         crlf: it may hold \r\n.
     """
 
-    def __init__(self, offset: int, lines_before: int, users_before: int, lines: int, opens_inside: bool) -> None:
+    def __init__(
+        self, offset: int, size: int, lines_before: int, users_before: int, lines: int, opens_inside: bool
+    ) -> None:
         self.offset = offset
+        self.size = size
         self.lines_before = lines_before
         self.users_before = users_before
         self.lines = lines
@@ -103,25 +107,29 @@ class Block:
 
 
 class _ChunkBlock(Block):
-    def __init__(self, data: bytes, row: ChunkRow, blocks: Blocks) -> None:
-        super().__init__(row.offset, row.lines_before, row.users_before, row.lines, bool(row.opens_inside))
+    # Unpacked when it is asked for: what the marks settle needs no bytes.
+    def __init__(self, row: ChunkRow, blocks: Blocks) -> None:
+        super().__init__(row.offset, row.size, row.lines_before, row.users_before, row.lines, bool(row.opens_inside))
         self.invalid, self.folding, self.crlf = bool(row.invalid), bool(row.folding), bool(row.crlf)
-        self._data, self._id, self._blocks = data, row.id, blocks
+        self._row, self._blocks = row, blocks
+        self._data: bytes | None = None
 
     @property
     def data(self) -> bytes:
+        if self._data is None:
+            self._data = self._blocks.unpacked(self._row)
         return self._data
 
     @cached_property
     def marks(self) -> ChunkMarks:
-        return decode_marks(self._blocks.marks_of(self._id))
+        return decode_marks(self._blocks.marks_of(self._row.id))
 
 
 class _TailBlock(Block):
     # What lies behind a view never changes, so that it need not be copied before it is asked for.
     def __init__(self, tail: Tail, view: View) -> None:
         opens_inside = tail.packed_scanner.rule.open_bytes > 0
-        super().__init__(tail.base, tail.lines_before, tail.users_before, view.lines, opens_inside)
+        super().__init__(tail.base, view.size, tail.lines_before, tail.users_before, view.lines, opens_inside)
         self._tail, self._view = tail, view
 
     @cached_property
@@ -229,25 +237,39 @@ class Blocks:
                 found += [ChunkRow._make(row) for row in reader.execute(f"{ROW} WHERE column_no IN ({marks})", some)]
         return found
 
+    def marks(self, snap: Snapshot) -> Iterator[tuple[int, int, ChunkMarks]]:
+        """Of each of the snapshot's chunks, in order: lines and user lines before it, and its marks."""
+        with self._catalog.reader() as reader:
+            found = reader.execute(
+                "SELECT lines_before, users_before, marks FROM chunks WHERE stream = ? AND offset < ? ORDER BY offset",
+                (snap.stream, snap.packed_bytes),
+            )
+            for lines_before, users_before, marks in found:
+                yield lines_before, users_before, decode_marks(marks)
+
     def block(self, row: ChunkRow, *, cache: bool = True) -> Block:
-        """A chunk unpacked."""
+        """A chunk."""
         with self._lock:
             known = self._cache.get(row.id)
             if known is not None:
                 self._cache.move_to_end(row.id)
                 return known
-        data = decompress(self._segments.read(Place(row.segment, row.position, row.length)))
-        if len(data) != row.size:
-            raise StoreUnavailable(f"chunk {row.id} has {len(data)} bytes, {row.size} were stored; run `logsvc doctor`")
-        block = _ChunkBlock(data, row, self)
+        block = _ChunkBlock(row, self)
         if cache:
             with self._lock:
                 if row.id not in self._cache:
                     self._cache[row.id] = block
                     self._cached_bytes += row.size
                 while self._cached_bytes > CACHED_BYTES:
-                    self._cached_bytes -= len(self._cache.popitem(last=False)[1].data)
+                    self._cached_bytes -= self._cache.popitem(last=False)[1].size
         return block
+
+    def unpacked(self, row: ChunkRow) -> bytes:
+        """The bytes of a chunk."""
+        data = decompress(self._segments.read(Place(row.segment, row.position, row.length)))
+        if len(data) != row.size:
+            raise StoreUnavailable(f"chunk {row.id} has {len(data)} bytes, {row.size} were stored; run `logsvc doctor`")
+        return data
 
     def marks_of(self, chunk: int) -> bytes:
         """The marks of a chunk, packed."""

@@ -22,7 +22,9 @@ from logsvc.stores.embedded.windows import first_millisecond
 from logsvc.stores.needle import Needle, compile_re2, word_pattern
 
 SPARSE_HITS = 48  # up to so many matching lines in a block, one find after the other is fastest
+FEW_LINES = 8  # where at most one in so many lines may match, they are judged alone
 REPLACEMENT = "\ufffd"
+EVERY_LINE = ("^", "$", ".*", "^.*", ".*$", "^.*$")  # patterns that every line matches
 
 _local = threading.local()
 
@@ -34,6 +36,8 @@ class Scanner:
     Attributes:
         never: nothing can match.
         need: what the filters are asked.
+        everything: each line matches, whatever its text.
+        timed: only lines received at some time are asked for.
         after: number of the line behind which the page begins; 0: at the start.
     """
 
@@ -42,6 +46,8 @@ class Scanner:
         self.needle = Needle.compile(query)
         self.after = query.after or 0
         self.never = not query.regex and "\n" in query.text
+        self.everything = query.regex and not query.word and query.text in EVERY_LINE
+        self.timed = query.since is not None or query.until is not None
         self._since = None if query.since is None else first_millisecond(query.since)
         self._until = None if query.until is None else first_millisecond(query.until)
         self._literal: bytes | None = None  # what to find, folded where case is ignored
@@ -71,15 +77,15 @@ class Scanner:
         """Whether bytes received between these times can be of lines asked for."""
         return (self._since is None or last_ms >= self._since) and (self._until is None or first_ms < self._until)
 
-    def wants(self, line: tuple[bool, str | None, int]) -> bool:
-        """Whether a line (system, level, received) is one of those asked for."""
-        system, level, received_ms = line
+    @property
+    def page_begin(self) -> int:
+        """Number of the first line that may be on the page; where it goes backwards, of the first behind it."""
+        return self.after + 1 if self.query.before is None else self.query.before
+
+    def wants(self, system: bool, level: str | None) -> bool:
+        """Whether a line is one of those asked for, whenever it was received."""
         query = self.query
-        return not (
-            (query.lines == "user" and system)
-            or (query.levels and level not in query.levels)
-            or not self.in_time(received_ms, received_ms)
-        )
+        return not ((query.lines == "user" and system) or (query.levels and level not in query.levels))
 
     def tail_may_match(self, tail: Block) -> bool:
         """False where the tail's bytes cannot hold the needle; saves looking at its lines."""
@@ -87,24 +93,27 @@ class Scanner:
             return True
         return self._literal in tail.data
 
+    def may_hold(self, block: Block) -> bool:
+        """Whether a block has lines of the levels asked for."""
+        return not self.query.levels or len(self._of_levels(block)) > 0
+
+    def settled(self, block: Block) -> bool:
+        """Whether the marks alone tell which lines of a block match."""
+        return not self.may_hold(block) or (self.everything and not self.timed)
+
     def lines(self, block: Block) -> np.ndarray:
         """Indices of the matching lines that lie in the block whole, ascending."""
-        found = self._matching(block)
+        query = self.query
+        among = self._of_levels(block) if query.levels else None
+        if self.everything:
+            found = np.arange(block.lines) if among is None else among
+        else:
+            found = self._matching(block, among)
         if block.opens_inside and len(found) and found[0] == 0:
             found = found[1:]
-        query = self.query
-        timed = self._since is not None or self._until is not None
-        if not len(found) or not (timed or query.levels or query.lines == "user"):
-            return found
-        marks = block.marks
-        if query.lines == "user":
-            found = _without(found, marks.system, block.lines)
-        if query.levels:
-            wanted = [
-                part for level, part in (("error", marks.errors), ("warning", marks.warnings)) if level in query.levels
-            ]
-            found = found[_member(found, np.concatenate(wanted), block.lines)] if wanted else found[:0]
-        if timed:
+        if query.lines == "user" and len(found):
+            found = _without(found, block.marks.system, block.lines)
+        if self.timed and len(found):
             times = block.received_ms(block.ends[found])
             keep = np.ones(len(found), np.bool_)
             if self._since is not None:
@@ -113,6 +122,12 @@ class Scanner:
                 keep &= times < self._until
             found = found[keep]
         return found
+
+    def _of_levels(self, block: Block) -> np.ndarray:
+        """Indices of the lines of the levels asked for, ascending."""
+        marks, wanted = block.marks, self.query.levels
+        parts = [part for level, part in (("error", marks.errors), ("warning", marks.warnings)) if level in wanted]
+        return np.sort(np.concatenate(parts)) if len(parts) > 1 else parts[0]
 
     def _requirement(self, clauses: list[Clause]) -> Requirement:
         alternations = []
@@ -134,7 +149,8 @@ class Scanner:
         runs = "".join(char if char.isascii() else "\0" for char in text).split("\0")
         return np.unique(np.concatenate([gram_hashes(run.encode()) for run in runs]))
 
-    def _matching(self, block: Block) -> np.ndarray:
+    def _matching(self, block: Block, among: np.ndarray | None) -> np.ndarray:
+        """Matching lines of a block, cut ones too; `among`: only these may."""
         data = block.data
         if block.invalid and not _is_utf8(data):
             data = data.decode("utf-8", "replace").encode()
@@ -146,15 +162,20 @@ class Scanner:
             folded = data.lower() if self._fold else data
             lines = sparse_lines(folded, ends, self._literal)
             if lines is None:
-                return dense_lines(folded, ends.all, self._literal, word)
-            return self._judge_lines(data, ends, lines) if word else lines
+                lines = dense_lines(folded, ends.all, self._literal, word)
+            elif word:
+                lines = self._judge_lines(data, ends, lines)
+            return lines if among is None else lines[_member(lines, among, block.lines)]
+        if among is not None and (self._regexp is None or len(among) < block.lines // FEW_LINES):
+            return self._judge_lines(data, ends, among)
         for guide in self._guides:
             lines = sparse_lines(data, ends, guide)
             if lines is not None:
-                return self._judge_lines(data, ends, lines)
+                return self._judge_lines(data, ends, lines if among is None else np.intersect1d(lines, among))
         if self._regexp is None:
             return self._judge_lines(data, ends, np.arange(len(ends.all)))
-        return _regexp_lines(data, ends, self._regexp)
+        lines = _regexp_lines(data, ends, self._regexp)
+        return lines if among is None else lines[_member(lines, among, block.lines)]
 
     def _judge_lines(self, data: bytes, ends: Ends, lines: np.ndarray) -> np.ndarray:
         """Those of the lines that match, each as a subject of its own."""
@@ -181,7 +202,7 @@ class Ends:
     def lines_of(self, hits: list[int]) -> np.ndarray:
         """Indices of the lines that hold these places; all but the last on a line of its own that ends."""
         if not hits:
-            return _NONE
+            return NONE
         places = self.all
         lines = np.searchsorted(places, np.array(hits, np.int64))
         return lines[: len(lines) - int(lines[-1] == len(places))]
@@ -297,4 +318,4 @@ def _member(found: np.ndarray, others: np.ndarray, lines: int) -> np.ndarray:
     return mask[found]
 
 
-_NONE = np.empty(0, np.int64)
+NONE = np.empty(0, np.int64)

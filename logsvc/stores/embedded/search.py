@@ -6,6 +6,7 @@ and the unfinished last one, are put together and judged one by one; there are f
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,22 @@ import numpy as np
 
 from logsvc.errors import NotFound
 from logsvc.model.line import line_text
-from logsvc.model.query import MAX_ANSWER_TEXT_BYTES, Match, Matches, SearchPage, SearchQuery, StreamMatches
+from logsvc.model.query import (
+    MAX_ANSWER_TEXT_BYTES,
+    Lines,
+    Match,
+    Matches,
+    Overview,
+    SearchPage,
+    SearchQuery,
+    StreamMatches,
+)
 from logsvc.stores.embedded.blocks import Block, Blocks, ChunkRow, Snapshot
 from logsvc.stores.embedded.grams import FilterGroups
+from logsvc.stores.embedded.limits import Limits
+from logsvc.stores.embedded.overview import Buckets, levels
 from logsvc.stores.embedded.registry import Registry
-from logsvc.stores.embedded.scan import Scanner
+from logsvc.stores.embedded.scan import NONE, Scanner
 from logsvc.stores.embedded.windows import Windows, set_text
 from logsvc.stores.needle import match_bytes
 
@@ -28,25 +40,6 @@ THREADS = 2
 AHEAD = 6  # units in flight: bounds memory
 UNIT_CHUNKS = 4  # unpacked and scanned by one thread at a time, at most
 UNITS_A_THREAD = 4  # at least, so that both end at about the same time
-
-
-class Cancelled(Exception):
-    """Nobody waits for the answer any more."""
-
-
-@dataclass
-class Limits:
-    """When to stop."""
-
-    deadline: float  # of `time.monotonic`
-    cancelled: threading.Event
-
-    @property
-    def passed(self) -> bool:
-        """Past the deadline; raises Cancelled."""
-        if self.cancelled.is_set():
-            raise Cancelled
-        return time.monotonic() > self.deadline
 
 
 @dataclass
@@ -64,6 +57,8 @@ class _Found:
     """What a unit of work found."""
 
     count: int = 0
+    preceding: int = 0  # of them, in front of where the page begins (or ends, where it goes backwards)
+    buckets: np.ndarray | int = 0  # of them, in each bucket
     scanned_bytes: int = 0
     matches: list[Match] = field(default_factory=list)
     unfinished: bool = False
@@ -98,6 +93,17 @@ class _Page:
             self.matches.append((stream, match))
 
 
+@dataclass
+class _Run:
+    """A search through one stream."""
+
+    snap: Snapshot
+    scanner: Scanner
+    page: _Page
+    limits: Limits
+    buckets: Buckets | None = None
+
+
 class Searcher:
     """Searches streams of the store; called from threads."""
 
@@ -120,16 +126,36 @@ class Searcher:
             raise NotFound(f"there is no stream {stream}")
         limits = Limits(time.monotonic() + query.time_limit_seconds, cancelled)
         page = _Page(query.limit)
-        seams = self._blocks.rows(snap, "AND opens_inside ORDER BY offset")
-        parts = self._parts(snap, scanner, self._candidates(scanner, snap), seams)
-        found = self._run(snap, scanner, parts, page, limits)
+        found = self._through(_Run(snap, scanner, page, limits))
         given = [match for _, match in page.matches]
+        preceding = found.preceding - (len(given) if query.before is not None else 0)
         return Matches(
             total=found.count if query.count else None,
             exact=not found.unfinished,
             scanned_bytes=found.scanned_bytes,
             matches=given,
             next=given[-1]["n"] if given and page.more else None,
+            preceding=preceding if given and query.count and not found.unfinished else None,
+        )
+
+    def overview(
+        self, stream: int, buckets: int, lines: Lines, query: SearchQuery | None, cancelled: threading.Event
+    ) -> Overview:
+        """What `LogStore.overview` promises."""
+        scanner = Scanner(query) if query else None
+        snap = self._snapshot(stream)
+        if snap is None:
+            raise NotFound(f"there is no stream {stream}")
+        limits = Limits(time.monotonic() + (query.time_limit_seconds if query else math.inf), cancelled)
+        into = Buckets(snap, lines, buckets)
+        errors, warnings = levels(self._blocks, snap, into, limits)
+        found = self._through(_Run(snap, scanner, _Page(0), limits, into)) if scanner else _Found()
+        return Overview(
+            rows=into.rows,
+            errors=errors.tolist(),
+            warnings=warnings.tolist(),
+            matches=(into.empty() + found.buckets).tolist() if scanner else None,
+            exact=not (found.unfinished or limits.passed),
         )
 
     def search(
@@ -156,7 +182,8 @@ class Searcher:
             some = self._blocks.rows(snap) if worth is None else rows.get(stream, [])
             line = after[1] if after and index == place else 0
             scanner.after = line if index >= place else snap.total_lines
-            found = self._run(snap, scanner, self._parts(snap, scanner, some, seams.get(stream, [])), page, limits)
+            parts = self._parts(snap, scanner, some, seams.get(stream, []))
+            found = self._look(_Run(snap, scanner, page, limits), parts)
             whole.scanned_bytes += found.scanned_bytes
             whole.unfinished |= found.unfinished
             if found.count:
@@ -229,8 +256,14 @@ class Searcher:
 
     # Looking at them.
 
-    def _run(self, snap: Snapshot, scanner: Scanner, parts: list[_Part], page: _Page, limits: Limits) -> _Found:
-        whole = _Found()
+    def _through(self, run: _Run) -> _Found:
+        """The whole of one stream."""
+        snap, scanner = run.snap, run.scanner
+        seams = self._blocks.rows(snap, "AND opens_inside ORDER BY offset")
+        return self._look(run, self._parts(snap, scanner, self._candidates(scanner, snap), seams))
+
+    def _look(self, run: _Run, parts: list[_Part]) -> _Found:
+        whole, scanner = _Found(), run.scanner
         if scanner.query.before is not None:
             parts = parts[::-1]
         if not scanner.query.count:
@@ -240,26 +273,26 @@ class Searcher:
         if not scanner.query.count and units:
             # The first page is wanted soon: small units first.
             units = [*([part] for part in units[0]), *units[1:]]
-        for found in self._ordered(snap, scanner, units, page, limits):
+        for found in self._ordered(run, units):
             whole.count += found.count
+            whole.preceding += found.preceding
+            whole.buckets += found.buckets
             whole.scanned_bytes += found.scanned_bytes
             whole.unfinished |= found.unfinished
-            page.add(snap.stream, found.matches)
-            if page.complete and not scanner.query.count:
+            run.page.add(run.snap.stream, found.matches)
+            if run.page.complete and not scanner.query.count:
                 break
         return whole
 
-    def _ordered(
-        self, snap: Snapshot, scanner: Scanner, units: list[list[_Part]], page: _Page, limits: Limits
-    ) -> Iterator[_Found]:
+    def _ordered(self, run: _Run, units: list[list[_Part]]) -> Iterator[_Found]:
         """Outcomes of the units in order; the threads run a few ahead."""
         if len(units) == 1:
-            yield self._unit(snap, scanner, units[0], page, limits)
+            yield self._unit(run, units[0])
             return
         flying: list[Future[_Found]] = []
         try:
             for unit in units:
-                flying.append(self._threads.submit(self._unit, snap, scanner, unit, page, limits))
+                flying.append(self._threads.submit(self._unit, run, unit))
                 if len(flying) >= AHEAD:
                     yield flying.pop(0).result()
             while flying:
@@ -268,52 +301,56 @@ class Searcher:
             for future in flying:
                 future.cancel()
 
-    def _unit(self, snap: Snapshot, scanner: Scanner, parts: list[_Part], page: _Page, limits: Limits) -> _Found:
-        found = _Found()
+    def _unit(self, run: _Run, parts: list[_Part]) -> _Found:
+        found, scanner = _Found(), run.scanner
         for part in parts:
-            if limits.passed:
+            if run.limits.passed:
                 found.unfinished = True
                 break
-            block = snap.tail if part.row is None else self._blocks.block(part.row, cache=False)
-            room = page.room - len(found.matches)
-            lines = self._judged(snap, scanner, block.lines_before + 1, found) if part.seam else []
-            if part.open_line:
-                lines = self._judged(snap, scanner, snap.total_lines, found)
-            found.count += len(lines)
-            if part.inside:
-                indices = scanner.lines(block)
-                found.scanned_bytes += len(block.data)
-                found.count += len(indices)
-                if room > 0:
-                    lines += (indices + (block.lines_before + 1)).tolist()
-            if room > 0 and lines:
-                found.matches += self._page_of(snap, scanner, block, lines, room)
+            block = run.snap.tail if part.row is None else self._blocks.block(part.row, cache=False)
+            indices = scanner.lines(block) if part.inside and scanner.may_hold(block) else NONE
+            if part.inside and not scanner.settled(block):
+                found.scanned_bytes += block.size
+            if part.seam and self._judged(run, block, 0, found):
+                indices = np.concatenate(([0], indices))
+            if part.open_line and self._judged(run, block, block.lines, found):
+                indices = np.array([block.lines])
+            if not len(indices):
+                continue
+            numbers = indices + (block.lines_before + 1)
+            found.count += len(numbers)
+            found.preceding += int(np.searchsorted(numbers, scanner.page_begin))
+            if run.buckets:
+                found.buckets += run.buckets.count(indices, block.lines_before, block.users_before, block.marks)
+            room = run.page.room - len(found.matches)
+            if room > 0:
+                found.matches += self._page_of(run, block, numbers, room)
         return found
 
-    def _page_of(self, snap: Snapshot, scanner: Scanner, block: Block, lines: list[int], room: int) -> list[Match]:
-        query = scanner.query
-        if query.before is not None:
-            lines = [line for line in reversed(lines) if line < query.before]
-        elif scanner.after:
-            lines = [line for line in lines if line > scanner.after]
-        return [self._match(snap, scanner, block, line) for line in lines[:room]]
+    def _page_of(self, run: _Run, block: Block, numbers: np.ndarray, room: int) -> list[Match]:
+        begin = int(np.searchsorted(numbers, run.scanner.page_begin))
+        backwards = run.scanner.query.before is not None
+        lines = numbers[:begin][::-1][:room] if backwards else numbers[begin : begin + room]
+        return [self._match(run.snap, run.scanner, block, line) for line in lines.tolist()]
 
-    def _judged(self, snap: Snapshot, scanner: Scanner, line: int, found: _Found) -> list[int]:
-        """The line's number if it matches; for one that must be put together."""
-        if not scanner.wants(self._about(snap, line)):
-            return []
-        raw = self._raw(snap, line)
+    def _judged(self, run: _Run, block: Block, index: int, found: _Found) -> bool:
+        """Whether a line matches that must be put together: the first of a block, or the unfinished one."""
+        snap, scanner = run.snap, run.scanner
+        if index == block.lines:
+            about = snap.open_system, snap.open_level
+        else:
+            about = self._windows.user_number(block, index) is None, _level(block, index)
+        if not scanner.wants(*about):
+            return False
+        if scanner.timed:
+            last = int(block.received_ms(block.ends[index : index + 1])[0]) if index < block.lines else snap.last_ms
+            if not scanner.in_time(last, last):
+                return False
+        if scanner.everything:
+            return True
+        raw = self._raw(snap, block.lines_before + index + 1)
         found.scanned_bytes += len(raw)
-        return [line] if scanner.needle.in_text(line_text(raw)) else []
-
-    def _about(self, snap: Snapshot, line: int) -> tuple[bool, str | None, int]:
-        """Whether the platform wrote a line, its level, and when it was received."""
-        if line > snap.ended_lines:
-            return snap.open_system, snap.open_level, snap.last_ms
-        block = self._blocks.of_line(snap, line)
-        index = line - 1 - block.lines_before
-        received = int(block.received_ms(block.ends[index : index + 1])[0])
-        return self._windows.user_number(block, index) is None, _level(block, index), received
+        return scanner.needle.in_text(line_text(raw))
 
     def _raw(self, snap: Snapshot, line: int) -> bytes:
         start = self._windows.line_offset(snap, line)

@@ -23,18 +23,29 @@ import orjson
 
 from logsvc.errors import Conflict, LogsvcError, NotFound, StoreUnavailable
 from logsvc.model.chunk import Appended, Chunk, Generation
-from logsvc.model.query import JobTotals, Matches, Record, SearchPage, SearchQuery, Window, WindowQuery
+from logsvc.model.query import (
+    JobTotals,
+    Lines,
+    Matches,
+    Overview,
+    Record,
+    SearchPage,
+    SearchQuery,
+    Window,
+    WindowQuery,
+)
 from logsvc.model.stream import KINDS, Stream, StreamName, natural_key
 from logsvc.ports import Clock, Committed, Listener
 from logsvc.stores.embedded import catalog as files
 from logsvc.stores.embedded.blocks import Blocks, Snapshot
 from logsvc.stores.embedded.catalog import Catalog, lock_folder
 from logsvc.stores.embedded.grams import FilterGroups
+from logsvc.stores.embedded.limits import Cancelled
 from logsvc.stores.embedded.orphans import take_up
 from logsvc.stores.embedded.packer import Packer
 from logsvc.stores.embedded.registry import Registry
 from logsvc.stores.embedded.rows import read_filters
-from logsvc.stores.embedded.search import Cancelled, Searcher
+from logsvc.stores.embedded.search import Searcher
 from logsvc.stores.embedded.segments import SegmentFiles
 from logsvc.stores.embedded.tail import HotStream
 from logsvc.stores.embedded.windows import Windows
@@ -300,6 +311,17 @@ class EmbeddedStore:
         if number is None:
             raise _no_stream(stream_id)
         return await self._cancellable(lambda cancelled: self._searcher.matches(number, query, cancelled))
+
+    async def overview(
+        self, stream_id: str, *, buckets: int, lines: Lines, query: SearchQuery | None = None
+    ) -> Overview:
+        """Where a stream has errors, warnings and matches."""
+        number = _number(stream_id)
+        if number is None:
+            raise _no_stream(stream_id)
+        return await self._cancellable(
+            lambda cancelled: self._searcher.overview(number, buckets, lines, query, cancelled)
+        )
 
     async def search(
         self, stream_ids: Sequence[str], query: SearchQuery, after: tuple[str, int] | None = None
