@@ -15,7 +15,7 @@ const cameWithToken = dropToken()
 const http = new Http()
 const address = new Address()
 const settings = new Settings()
-const jobs = new JobList({ http })
+const jobs = new JobList({ http, address })
 const reader = new Reader({ http, address, settings, openFollow: (options) => new FollowSocket(options).open() })
 const session = Object.assign(new Model(), { needsLogin: false, refused: false, lost: false, retry })
 

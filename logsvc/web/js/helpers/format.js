@@ -1,6 +1,13 @@
 /** Numbers, sizes and times as people read them; `lang` is a BCP 47 tag. */
 
 const SIZE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+const AGES = [
+  ['year', 31_557_600],
+  ['month', 2_629_800],
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+]
 const formats = new Map()
 
 /** 1234567 -> "1,234,567". */
@@ -33,6 +40,28 @@ export function formatClock(time) {
   const date = toDate(time)
   if (!date) return ''
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`
+}
+
+/** RFC 3339 -> "2026-11-24 05:12:09" in the reader's time zone; nothing -> "–". */
+export function formatSecond(time) {
+  const date = toDate(time)
+  return date ? `${formatDateTime(time)}:${two(date.getSeconds())}` : '–'
+}
+
+/** How long ago a time was at `now` (milliseconds): "3 min. ago"; nothing -> "". */
+export function formatAgo(time, now, lang = 'en') {
+  const date = toDate(time)
+  if (!date) return ''
+  const seconds = (date.getTime() - now) / 1000
+  const words = cached(`ago ${lang}`, () => new Intl.RelativeTimeFormat(lang, { style: 'short', numeric: 'auto' }))
+  if (Math.abs(seconds) < 45) return words.format(0, 'second')
+  const [unit, length] = AGES.find(([, size]) => Math.abs(seconds) >= size * 0.9) ?? AGES.at(-1)
+  return words.format(Math.round(seconds / length), unit)
+}
+
+/** 42.3 -> "42%", as the language writes it. */
+export function formatPercent(percent, lang = 'en') {
+  return cached(`percent ${lang}`, () => new Intl.NumberFormat(lang, { style: 'percent', maximumFractionDigits: 0 })).format(percent / 100)
 }
 
 /** Last part of a path. */

@@ -1,5 +1,6 @@
 /** What the reader chose and wants kept: language, theme, columns, filter. */
 
+import { USUAL_COLUMNS } from './job-columns.js'
 import { Model } from './model.js'
 
 const KEY = 'logsvc.settings'
@@ -9,6 +10,8 @@ const DEFAULTS = Object.freeze({
   userLines: false,
   wrap: false,
   times: false,
+  jobColumns: USUAL_COLUMNS,
+  jobFilters: false,
   treeHidden: matchMedia('(max-width: 760px)').matches, // on a phone the log needs the room
 })
 

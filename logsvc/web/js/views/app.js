@@ -31,7 +31,7 @@ export function App({ address, settings, session, jobs, reader }) {
       <span>${t('app.lost')}</span>
       <button type="button" class="button" onClick=${() => session.retry()}>${t('app.retry')}</button>
     </div>`}
-    ${address.place.job ? html`<${JobView} reader=${reader} settings=${settings} />` : html`<${JobListView} jobs=${jobs} address=${address} />`}
+    ${address.place.job ? html`<${JobView} reader=${reader} settings=${settings} />` : html`<${JobListView} jobs=${jobs} settings=${settings} />`}
     ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
   `
 }

@@ -1,8 +1,8 @@
 /** htm and Preact, and how a component follows a model. */
 
-import { html, render, useEffect, useLayoutEffect, useRef, useState } from '../../vendor/htm/preact/standalone.module.js'
+import { Component, html, render, useEffect, useLayoutEffect, useRef, useState } from '../../vendor/htm/preact/standalone.module.js'
 
-export { html, render, useEffect, useLayoutEffect, useRef, useState }
+export { Component, html, render, useEffect, useLayoutEffect, useRef, useState }
 
 /** Draws the component again when one of the models changes, at most once a frame. */
 export function useChanges(...models) {

@@ -1,13 +1,14 @@
 /** One job: what it is, its log files, and the log that is open. */
 
-import { formatBytes, formatDateTime } from '../helpers/format.js'
+import { formatBytes, formatDateTime, formatPercent } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
 import { EMPTY_PANE } from '../models/address.js'
+import { CopyButton, fullLink } from './copy.js'
 import { html, useChanges, useEffect, useRef } from './html.js'
 import { listenKeys } from './log-keys.js'
 import { LogTools } from './log-tools.js'
 import { LogView, PaneHead } from './log-view.js'
-import { ErrorNotice, Flags, Loading, Notice, Status } from './parts.js'
+import { ErrorNotice, Findings, Loading, Notice, Status } from './parts.js'
 import { StreamTree } from './stream-tree.js'
 
 export function JobView({ reader, settings }) {
@@ -21,6 +22,7 @@ export function JobView({ reader, settings }) {
   const { active, panes } = reader
   return html`<main class="job ${settings.get('treeHidden') ? 'is-tree-hidden' : ''}">
     <${JobHead} job=${job} reader=${reader} />
+    ${job.job.findings?.length > 0 && html`<${Findings} job=${job.job} now=${Date.now()} />`}
     <div class="job-body">
       <${StreamTree} job=${job} stream=${active?.stream} task=${reader.task} reader=${reader} onTask=${(task) => openTask(task, reader)} />
       <div class="job-logs">
@@ -35,16 +37,15 @@ export function JobView({ reader, settings }) {
 
 function JobHead({ job, reader }) {
   const { job: facts } = job
-  const advice = (facts.findings ?? []).map(({ advice: text }) => text).filter(Boolean)
   return html`<div class="job-head">
     <${Status} status=${facts.status} />
     <span class="job-id" title=${facts.id}>${facts.id}</span>
+    <${CopyButton} text=${() => fullLink(reader.address.href({ job: facts.id }))} label=${t('job.copyLink')} bare />
     ${facts.owner && html`<span class="job-fact">${t('job.owner', { owner: facts.owner })}</span>`}
     <span class="job-fact">${t('job.created', { time: formatDateTime(facts.created_at) })}</span>
     ${facts.ended_at && html`<span class="job-fact">${t('job.ended', { time: formatDateTime(facts.ended_at) })}</span>`}
     <span class="job-fact">${t('job.size', { size: formatBytes(facts.log_bytes ?? 0, currentLanguage()) })}</span>
-    <${Flags} job=${facts} />
-    ${advice.length > 0 && html`<span class="job-advice" title=${advice.join('\n')}>${advice.join(' ')}</span>`}
+    ${facts.mean_utilization_percent != null && html`<span class="job-fact">${t('job.utilization', { percent: formatPercent(facts.mean_utilization_percent, currentLanguage()) })}</span>`}
     ${facts.log_bytes > 0 && html`<a class="job-download" href=${reader.http.downloadUrl(facts.id).href}>${t('job.download')}</a>`}
   </div>`
 }

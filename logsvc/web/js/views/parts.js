@@ -2,6 +2,7 @@
 
 import { t } from '../i18n/index.js'
 import { html } from './html.js'
+import { Moment } from './moment.js'
 import { errorWords, flagWord, statusWord } from './words.js'
 
 /** A job's status, by colour and in words. */
@@ -9,13 +10,18 @@ export function Status({ status }) {
   return html`<span class="status status-${status ?? 'unknown'}"><span class="status-dot" aria-hidden="true"></span>${statusWord(status)}</span>`
 }
 
-/** What is wrong with a job; the finding's reason and advice on hover. */
-export function Flags({ job }) {
-  return (job.flags ?? []).map((flag) => {
-    const finding = job.findings?.find(({ name }) => name === flag)
-    const title = [finding?.reason, finding?.advice].filter(Boolean).join('\n')
-    return html`<span class="flag" title=${title} key=${flag}>${flagWord(flag)}</span>`
-  })
+/** What is wrong with a job: since when, why, and what to do. */
+export function Findings({ job, now }) {
+  return html`<ul class="findings">
+    ${(job.findings ?? []).map(
+      ({ name, since, reason, advice }) => html`<li class="finding" key=${name}>
+        <span class="flag flag-${name}">${flagWord(name)}</span>
+        ${since && html`<span class="finding-since">${t('job.since')} <${Moment} time=${since} now=${now} /></span>`}
+        ${reason && html`<span class="finding-reason">${reason}</span>`}
+        ${advice && html`<span class="finding-advice"><b>${t('job.advice')}</b> ${advice}</span>`}
+      </li>`,
+    )}
+  </ul>`
 }
 
 /** A full area that says why there is nothing else, and what to do. */
@@ -49,6 +55,8 @@ const PATHS = {
   down: 'M3.5 6 8 10.5 12.5 6',
   close: 'M4 4l8 8M12 4l-8 8',
   refresh: 'M13 8a5 5 0 1 1-1.6-3.7M13 2.5V5h-2.5',
+  check: 'M3 8.5l3.5 3.5L13 4.5',
+  link: 'M6.8 9.2a2.6 2.6 0 0 0 3.7 0l2.2-2.2a2.6 2.6 0 0 0-3.7-3.7l-.9.9M9.2 6.8a2.6 2.6 0 0 0-3.7 0L3.3 9a2.6 2.6 0 0 0 3.7 3.7l.9-.9',
   end: 'M8 2.5v8M4 7l4 4 4-4M3.5 13.5h9',
   panel: 'M2.5 3h11v10h-11zM6.5 3v10',
   search: 'M7 2.8a4.2 4.2 0 1 0 0 8.4a4.2 4.2 0 0 0 0-8.4M10.2 10.2l3.3 3.3',

@@ -21,7 +21,31 @@ const KINDS = {
   other: () => t('kind.other'),
 }
 
+const COLUMNS = {
+  status: () => t('jobs.status'),
+  name: () => t('jobs.name'),
+  id: () => t('jobs.id'),
+  owner: () => t('jobs.owner'),
+  type: () => t('jobs.type'),
+  algorithm: () => t('jobs.algorithm'),
+  resource_pool: () => t('jobs.resourcePool'),
+  engine: () => t('jobs.engine'),
+  accelerator: () => t('jobs.accelerator'),
+  tasks: () => t('jobs.tasks'),
+  created: () => t('jobs.created'),
+  ended: () => t('jobs.ended'),
+  activity: () => t('jobs.activity'),
+  size: () => t('jobs.size'),
+  utilization: () => t('jobs.utilization'),
+  flags: () => t('jobs.flags'),
+}
+
 export const STATUSES = Object.keys(STATUS)
+export const FLAG_NAMES = Object.keys(FLAGS)
+
+export function columnWord(name) {
+  return COLUMNS[name]()
+}
 
 export function statusWord(status) {
   return STATUS[status]?.() ?? t('status.unknown')

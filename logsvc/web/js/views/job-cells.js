@@ -1,0 +1,39 @@
+/** What stands in the columns of the list of jobs. */
+
+import { formatBytes, formatPercent } from '../helpers/format.js'
+import { currentLanguage, t } from '../i18n/index.js'
+import { html } from './html.js'
+import { Moment } from './moment.js'
+import { Icon, Status } from './parts.js'
+import { follow } from './top-bar.js'
+import { flagWord } from './words.js'
+
+export function JobCell({ column, ...given }) {
+  const { name, number } = column
+  const kind = number ? 'is-number' : ['created', 'ended', 'activity'].includes(name) ? 'is-time' : ''
+  return html`<td class="jobs-${name} ${kind}">${(CELLS[name] ?? plain)(given, name)}</td>`
+}
+
+const CELLS = {
+  status: ({ job }) => html`<${Status} status=${job.status} />`,
+  name: ({ job, href, onOpen }) => {
+    const name = job.name || job.id
+    return html`<a href=${href} title=${name} onClick=${(event) => follow(event, onOpen)}>${name}</a>`
+  },
+  tasks: ({ job }) => job.task_count ?? (job.tasks?.length || '–'),
+  created: ({ job, now }) => html`<${Moment} time=${job.created_at} now=${now} />`,
+  ended: ({ job, now }) => html`<${Moment} time=${job.ended_at} now=${now} />`,
+  activity: ({ job, now }) => html`<${Moment} time=${job.last_chunk_at} now=${now} short />`,
+  size: ({ job }) => formatBytes(job.log_bytes, currentLanguage()),
+  utilization: ({ job }) => (job.mean_utilization_percent == null ? '–' : formatPercent(job.mean_utilization_percent, currentLanguage())),
+  flags: ({ job, open, onToggle }) =>
+    job.flags?.length
+      ? html`<button type="button" class="flag-button" aria-expanded=${open ? 'true' : 'false'} title=${t('jobs.advice')} onClick=${onToggle}>
+          ${job.flags.map((flag) => html`<span class="flag flag-${flag}" key=${flag}>${flagWord(flag)}</span>`)}<${Icon} name=${open ? 'up' : 'down'} />
+        </button>`
+      : '',
+}
+
+function plain({ job }, name) {
+  return html`<span title=${job[name] ?? ''}>${job[name] ?? '–'}</span>`
+}
