@@ -70,9 +70,9 @@ class Shipper:
 
     def _ask(self, now: float) -> None:
         """What the service holds of the families that it was not yet asked about."""
-        unasked = {
-            family.place: family for family, _ in self.tailer.active.values() if not family.asked and not family.dropped
-        }
+        waiting = [family for family, _ in self.tailer.active.values()]
+        waiting += [self.tailer.families[place] for place in self.tailer.unsure]
+        unasked = {family.place: family for family in waiting if not family.asked and not family.dropped}
         families = list(unasked.values())
         for start in range(0, len(families), ASK_STREAMS):
             self._ask_for(families[start : start + ASK_STREAMS], now)

@@ -47,7 +47,12 @@ Age = tuple[int, int, int, str]
 
 @dataclass(frozen=True)
 class Found:
-    """One file, with where it belongs; `age` orders the files of one place, oldest first."""
+    """
+    One file, with where it belongs; `age` orders the files of one place, oldest first.
+
+    Attributes:
+        perhaps: the stream that it is a rotated file of, if its name means that; only the service may know.
+    """
 
     name: str
     place: StreamName
@@ -56,6 +61,7 @@ class Found:
     inode: int
     size_bytes: int
     modified_at: float
+    perhaps: Optional[StreamName] = None
 
 
 @dataclass
@@ -244,7 +250,8 @@ class Discovery:
         if place is None:
             return
         claimed.add(key)
-        found.append(Found(name, place, age, status.st_dev, status.st_ino, status.st_size, status.st_mtime))
+        perhaps = self._perhaps(root, name) if age == CURRENT else None
+        found.append(Found(name, place, age, status.st_dev, status.st_ino, status.st_size, status.st_mtime, perhaps))
 
     def _age(self, name: str) -> tuple[str, Age]:
         """The name that a rotated file had when it was written, and how old it is among its kind."""
@@ -259,26 +266,35 @@ class Discovery:
             return whole, age
         return name, CURRENT
 
+    def _perhaps(self, root: Path, name: str) -> Optional[StreamName]:
+        base = base_of(name)
+        place = self._decide(root, base) if base != name else None
+        return None if isinstance(place, str) else place
+
     def _place(self, root: Path, name: str) -> Optional[StreamName]:
         """Decided once a name; it stays when more is learned later."""
         self._used.add(name)
         if name not in self._places:
-            try:
-                self._places[name] = place_of(
-                    name,
-                    root,
-                    self.identity,
-                    glog_dir=self.glog_dir,
-                    task_of_rank=self._task_of_rank,
-                    rank_of_device=self._rank_of_device,
-                )
-            except BadInput as exc:
-                self._places[name] = exc.message
+            self._places[name] = self._decide(root, name)
         place = self._places[name]
         if isinstance(place, str):
             self._skipped[name] = place
             return None
         return place
+
+    def _decide(self, root: Path, name: str) -> Union[StreamName, str]:
+        """The stream of a file of this name, or why there is none."""
+        try:
+            return place_of(
+                name,
+                root,
+                self.identity,
+                glog_dir=self.glog_dir,
+                task_of_rank=self._task_of_rank,
+                rank_of_device=self._rank_of_device,
+            )
+        except BadInput as exc:
+            return exc.message
 
     def _learn_ranks(self, found: list[Found]) -> None:
         """From the folders, the worker logs and the rank table; where there are files that need it."""
@@ -328,6 +344,12 @@ class Discovery:
         if key not in self._tasks:
             self._tasks[key] = task_beside(tree, job, rank)
         return self._tasks[key]
+
+
+def base_of(name: str) -> str:
+    """The name under which a file was written, if its own name says that it was rotated."""
+    folder, last = os.path.split(name)
+    return os.path.join(folder, rotated_from(last)[0])
 
 
 def rotated_from(name: str) -> tuple[str, Age]:

@@ -16,7 +16,7 @@ from typing import Optional
 from collectors.lines import lost_line
 from collectors.spool import SpooledFile, left_behind
 from collectors.tailer import copies, memory
-from collectors.tailer.discovery import CURRENT, Age, Discovery, Found
+from collectors.tailer.discovery import CURRENT, Age, Discovery, Found, base_of
 from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
 from collectors.tailer.newcomers import Newcomers, size_on_disk
 from collectors.tailer.packed import PACKED, PackedFile
@@ -64,6 +64,8 @@ class Tailer:
         discovery.bases = self._memory.bases()
         self._descriptors = Descriptors()
         self._newcomers = Newcomers(self._descriptors)
+        self.unsure: dict[StreamName, list[str]] = {}  # by the stream that they are rotated files of, if it is known
+        self._own: set[str] = set()  # names that only look like a rotated file's
         self._unsettled = False  # the last scan found something that time, not a folder, will change
         self._scan_at = 0.0  # monotonic seconds: a full scan even if nothing asks for it
         self._began = False
@@ -87,6 +89,7 @@ class Tailer:
             self._began = True
             self._recall(now)
         self._newcomers.begin()
+        self.unsure.clear()
         for family, member in self._by_inode.values():
             member.seen = member.pinned
             if member.pinned:
@@ -102,8 +105,13 @@ class Tailer:
             known = self._known(found, now)
             if known:
                 self._see(*known, found, now)
+            elif found.perhaps and found.name not in self._own:
+                self.unsure.setdefault(found.perhaps, []).append(found.name)
             elif not self._newcomers.holds_nothing_new(found):
                 newcomers.setdefault(found.place, []).append(found)
+        self._own &= {found.name for found in everything}
+        for place in self.unsure:
+            self._family(place).asked = False
         for family, member in list(self._by_inode.values()):
             if not member.seen:
                 self._look_without_name(family, member, now)
@@ -126,7 +134,7 @@ class Tailer:
                     self._touch(ranked, member)
         self.expired &= {found.place.job for found in everything} | {place.job for _, place in self.discovery.spools}
         for place in [place for place, family in self.families.items() if not family.members]:
-            if place not in newcomers:  # else one of its files waits
+            if place not in newcomers and place not in self.unsure:  # else one of its files waits
                 del self.families[place]
                 self.discovery.forget(place)
         self._let_go()
@@ -191,6 +199,12 @@ class Tailer:
 
     def resolve(self, family: Family, generations: list[Held], now: float) -> None:
         """The service's answer for a family; files without a place in it go to `other`."""
+        unsure = self.unsure.pop(family.place, [])
+        if generations:  # else the service does not know such a file
+            self.discovery.bases |= {base_of(name) for name in unsure}
+        else:
+            self._own.update(unsure)
+        self.scan_wanted = self.scan_wanted or bool(unsure)
         recalled = [member for member in family.members if not member.file.name]
         for stray in family.resolve(generations, self._memory.hints(family.place)):
             self._move_elsewhere(stray)
@@ -209,6 +223,7 @@ class Tailer:
     def drop(self, family: Family, why: str) -> None:
         """Ship nothing more of a family."""
         family.dropped = why
+        self._own.update(self.unsure.pop(family.place, []))
         for member in family.members:
             member.file.close()
 

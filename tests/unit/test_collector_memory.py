@@ -50,3 +50,27 @@ def test_a_rotated_file_without_a_successor_is_known(tmp_path: Path) -> None:
         rig.settle()
     assert rig.stream("a.log") == [b"first\nmore\n", b"another\nmore\n", b"another\n"]
     assert len(rig.service.held) == 3
+
+
+def test_a_rotated_file_without_a_successor_is_known_to_the_service(tmp_path: Path) -> None:
+    """Killed in its first step, with no checkpoint; what only looks like a rotated file is one of its own."""
+    rig = Rig(tmp_path, Service())
+    (tmp_path / "a.log").write_bytes(b"first\n")
+    rig.step()
+    rig.tailer.close()
+    (tmp_path / "a.log").rename(tmp_path / "a.log.1")
+    (tmp_path / "b.log.166").write_bytes(b"a process\n")
+    rig.service.away = True
+    rig = Rig(tmp_path, rig.service)
+    rig.step()
+    assert list(rig.tailer.families) == list(rig.tailer.unsure)
+    rig.service.away = False
+    rig.settle()
+    with (tmp_path / "a.log.1").open("ab") as log:
+        log.write(b"more\n")
+    rig.step()
+    (tmp_path / "a.log").write_bytes(b"second\n")
+    rig.settle()
+    assert rig.stream("a.log") == [b"first\nmore\n", b"second\n"]
+    assert rig.stream("b.log.166") == [b"a process\n"] and len(rig.service.held) == 3
+    rig.tailer.close()
