@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
 from typing import Optional, Union
 
@@ -163,17 +164,26 @@ class Agent:
             if self.progress:
                 self.progress.clear()
 
-    def is_done(self) -> bool:
-        """Whether all there is now is acknowledged, and sealed where that was asked."""
-        return not (self.errands or self.tailer.scan_wanted or self._failures or self._unfinished())
+    def is_done(self, *, left: bool = True) -> bool:
+        """
+        Whether all there is now is acknowledged, and sealed where that was asked.
+
+        Args:
+            left: also what commands have left behind.
+        """
+        return not (self.errands or self.tailer.scan_wanted or self._failures or self._unfinished(left))
 
     def is_stuck(self, seconds: float = 0.0) -> bool:
         """Whether for so long nothing was left to be done but to send what cannot be read."""
         return self._stuck_since is not None and time.monotonic() - self._stuck_since >= seconds
 
-    def is_over(self) -> bool:
+    def is_over(self, *, left: bool = True) -> bool:
         """Whether nothing comes of waiting longer."""
-        return self.is_done() or self.is_stuck(UNREAD_SECONDS)
+        return self.is_done(left=left) or self.is_stuck(UNREAD_SECONDS)
+
+    def pending(self) -> int:
+        """Bytes not yet acknowledged, but for what commands have left behind."""
+        return sum(member.pending for member in self._unfinished(left=False))
 
     def unread(self) -> str:
         """In words, what is not sent because it cannot be read; empty where there is nothing."""
@@ -221,12 +231,15 @@ class Agent:
         self._failures, self.problem = 0, None
         return more
 
-    def _unfinished(self) -> list[Member]:
+    def _unfinished(self, left: bool = True) -> list[Member]:
         """Files of which something is not acknowledged, or not sealed where that was asked."""
+        others = set() if left else {id(spool) for spool in self.tailer.left.values()}
         return [
             member
             for family, member in self.tailer.active.values()
-            if not family.dropped and (not family.asked or member.is_open_ended or family.has_untold_rank(member))
+            if not family.dropped
+            and (not family.asked or member.is_open_ended or family.has_untold_rank(member))
+            and id(member) not in others
         ]
 
     def _has_only_unread(self) -> bool:
@@ -254,14 +267,16 @@ class Agent:
         """Commands that have ended, and whose status was not told when they did."""
         here = set(self.discovery.runs)
         self._runs_met &= here
-        self._left_runs = [run for run in self._left_runs if os.fspath(run[0].folder) in here]
+        for run in [run for run in self._left_runs if os.fspath(run[0].folder) not in here]:
+            run[0].release()  # somebody has deleted it
+            self._left_runs.remove(run)
         in_use = {os.path.dirname(spool) for spool, _ in self.discovery.spools if not self.tailer.left.get(spool)}
         for folder in self.discovery.runs:
             if folder in self._runs_met or folder in in_use:
                 continue
-            self._runs_met.add(folder)
             status = JobStatus.left_in(Path(folder))
             if status is not None:
+                self._runs_met.add(folder)
                 left = self.tailer.left.items()
                 spools = [member for spool, member in left if member and os.path.dirname(spool) == folder]
                 self._left_runs.append((status, spools))
@@ -272,7 +287,8 @@ class Agent:
         complete = [run for run in self._left_runs if all(spool.sealed for spool in run[1])]
         for run in complete:
             self._left_runs.remove(run)
-            self.errands.append(run[0].end)
+            generation = max((spool.number for spool in run[1] if spool.number is not None), default=-1)
+            self.errands.append(partial(run[0].end, generation=generation))
         return bool(complete)
 
     def _remark(self) -> None:

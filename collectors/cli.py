@@ -29,7 +29,7 @@ from collectors.settings import (
     rank_table_file,
     state_folder,
 )
-from collectors.spool import DROP_OLDEST, POLICIES, parse_size
+from collectors.spool import DROP_OLDEST, POLICIES, RUNS, parse_size
 from collectors.state import State
 from collectors.status import ask, in_words, left_spools
 from collectors.tailer.places import FIRST_TASK
@@ -77,7 +77,8 @@ def watch(given: argparse.Namespace) -> int:
     last_seconds = LAST_SECONDS if given.drain is None else given.drain
     state = State(settings.state_dir)
     try:
-        agent = Agent(settings, folders, say, state=state, glog_dir=_glog_dir())
+        runs = settings.state_dir / RUNS  # what commands have left
+        agent = Agent(settings, [*folders, runs], say, state=state, glog_dir=_glog_dir())
     except BaseException:
         state.close()
         raise

@@ -28,7 +28,7 @@ from collectors.client import Say
 from collectors.jobstatus import JobStatus
 from collectors.progress import Progress
 from collectors.settings import Settings
-from collectors.spool import DROP_OLDEST, SPOOL_BYTES, Spool, SpooledFile
+from collectors.spool import DROP_OLDEST, RUNS, SPOOL_BYTES, Spool, SpooledFile
 from collectors.terminal import Terminal
 from logsvc.model.stream import StreamName, ordinary_path
 
@@ -40,6 +40,7 @@ PASSED_ON = tuple(
 PIPE_BYTES = 1 << 20
 GATHER_BYTES, GATHER_SECONDS = 64 << 10, 0.001  # small pieces come together: that costs the command less
 HELD_PARTS = 4  # of a spool, one may be on its way to the service: the others can be dropped
+LEFT_SECONDS = 5.0  # what earlier commands have left is sent so long after the end, at most
 LEFTOVER_SECONDS = 2.0  # processes that outlive the command and hold its output are heard this long
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 SI_KERNEL = 0x80  # siginfo: the signal came from the terminal, and went to the command as well
@@ -106,7 +107,8 @@ def run(settings: Settings, options: RunOptions, say: Say) -> int:
     Raises:
         BadInput: the settings cannot be used; the command was not started.
     """
-    agent = Agent(settings, list(options.folders), say, state=None, glog_dir=options.glog_dir)
+    folders = [*options.folders, settings.state_dir / RUNS]  # what commands before this one have left goes, too
+    agent = Agent(settings, folders, say, state=None, glog_dir=options.glog_dir)
     try:
         spool = Spool(
             settings.state_dir,
@@ -122,7 +124,8 @@ def run(settings: Settings, options: RunOptions, say: Say) -> int:
         return _bare(options.command, say)
     agent.spool = spool
     name = options.name or os.path.basename(options.command[0])
-    status = JobStatus(spool.folder, options.job, options.task, name, options.set_status)
+    status = JobStatus(spool.folder, options.job, options.task, name, options.set_status, options.service_lines)
+    status.hold()
     status.keep()
     agent.errands.append(status.start)
     return _Run(options, spool, agent, status, say).run()
@@ -196,8 +199,8 @@ class _Run:
             interrupted = _join(pump, watched)
         os.close(reading)
         ended = f"logsvc-collector: {options.task} ended after {time.monotonic() - started:.1f} s"
+        self.status.ended(code)  # first: from now on a kill leaves a command that has ended
         self.spool.close(f"{ended} with exit code {code}{exit_words(code)}" if options.service_lines else "")
-        self.status.ended(code)
         self._ended.set()
         self.agent.wake.set()
         self._drain(sender, watched, interrupted)
@@ -242,7 +245,8 @@ class _Run:
         try:
             self.agent.loop(self._ended)
             self._finish()
-            self.agent.loop(self._stop, idle=self._is_over)
+            until = time.monotonic() + LEFT_SECONDS
+            self.agent.loop(self._stop, idle=lambda: self._is_over() and self._may_leave(until))
         except BaseException as exc:  # reported by _drain: the command's end must not hang on it
             self._sender_error = exc
             self.spool.stop_waiting()
@@ -257,9 +261,13 @@ class _Run:
         if self._log.sealed:
             agent.step()  # even where nobody waits any longer for what else is left
 
+    def _may_leave(self, until: float) -> bool:
+        """Whether what earlier commands have left is sent, or takes too long for this one."""
+        return self.agent.is_over() or time.monotonic() > until
+
     def _is_over(self) -> bool:
-        """Whether there is nothing left to wait for; a spool that somebody has deleted does not come again."""
-        return self.agent.is_over() or not (self._log.sealed or self.spool.chain.folder.exists())
+        """Whether there is nothing of this command to wait for; a spool that somebody has deleted is gone."""
+        return self.agent.is_over(left=False) or not (self._log.sealed or self.spool.chain.folder.exists())
 
     def _drain(self, sender: threading.Thread, watched: set[signal.Signals], interrupted: bool) -> None:
         """Wait a bounded time for the service to take the rest; a signal ends the wait."""
@@ -281,7 +289,7 @@ class _Run:
             self.spool.remove()
             if not sender.is_alive():
                 self.agent.close()
-            if left := self.agent.tailer.pending():
+            if left := self.agent.pending():
                 self.say(f"{left} bytes of other files are not sent: {reason}")
             if self.status.is_untold:
                 self.say(f"how the command ended is not told: {reason}; tell it {later}")

@@ -17,6 +17,7 @@ from typing import Callable, Optional
 
 from collectors import words
 from collectors.chain import LOCK, Chain, ChainInUse
+from collectors.jobstatus import JobStatus
 from collectors.lines import lost_line, service_line
 from logsvc.errors import BadInput
 from logsvc.model.chunk import HEAD_BYTES
@@ -31,6 +32,7 @@ LEAST_SPOOL_BYTES = 1 << 20
 SEGMENTS = 64  # a full spool is cut a 64th at a time
 LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES = 16 << 10, 8 << 20
 KEPT_BYTES = 4096  # of those acknowledged, to be compared after a restart
+KILLED = "the collector itself was killed before it could tell how the command ended"
 LAST_BYTES = 2 << 20  # what a pipe still holds when its command ends fits, even where the spool is full
 
 
@@ -306,15 +308,33 @@ def left_behind(folder: Path) -> Optional[SpooledFile]:
     """
     The spool of a command that has ended; None while it runs.
 
+    Where its collector was killed, a last line says so.
+
     Raises:
         OSError: it cannot be read.
     """
     if not (folder / LOCK).exists():
         return None  # it is being made
     try:
-        return SpooledFile(Chain(folder))
+        chain = Chain(folder)
     except ChainInUse:
         return None
+    status = JobStatus.left_in(folder.parent)
+    if status is not None:
+        status.release()
+        if status.was_killed and status.lines:
+            _say_killed(chain)
+    return SpooledFile(chain)
+
+
+def _say_killed(chain: Chain) -> None:
+    """Once, however often it is found; not where the disk has no room."""
+    line = service_line(f"logsvc-collector: {KILLED}").encode()
+    if not chain.ends_a_line():
+        line = b"\n" + line
+    with suppress(OSError):
+        if KILLED.encode() not in chain.fetch(chain.plan(chain.end - len(line), len(line))):
+            chain.add_spare(line)
 
 
 def remove_chain(chain: Chain) -> None:

@@ -152,11 +152,11 @@ class Tailer:
         if self.scan_wanted:
             self.scan(now)  # before anything is sent: a new generation's number depends on its elders
 
-    def adopt(self, place: StreamName, file: Tailed, now: float) -> Member:
+    def adopt(self, place: StreamName, file: Tailed, now: float, *, before_last: bool = False) -> Member:
         """Follow a spool: a generation of its own, under no name that a scan could find."""
         member = Member(file, place, pinned=True)
         member.grow(file.size(), now)
-        self._append(self._family(place), member)
+        self._append(self._family(place), member, before_last=before_last)
         return member
 
     def replaced(self, family: Family, member: Member, now: float) -> None:
@@ -379,7 +379,10 @@ class Tailer:
             self.left[folder] = None
             return
         if file is not None:
-            member = self.left[folder] = self.adopt(place, file, now)
+            family, left = self.families.get(place), [id(spool) for spool in self.left.values()]
+            newest = family.members[-1] if family and family.members else None
+            runs = newest is not None and newest.pinned and id(newest) not in left  # the same task, again
+            member = self.left[folder] = self.adopt(place, file, now, before_last=runs)
             member.final_asked = True
 
     def _forget_left(self) -> None:

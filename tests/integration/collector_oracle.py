@@ -173,7 +173,13 @@ class _Handler(BaseHTTPRequestHandler):
             ordinary = [name for name in oracle.held if name[0] == job and name[2].endswith(f"{name[1]}.log")]
             return {
                 "streams": [
-                    {"kind": "ordinary", "task": name[1], "sealed": name in oracle.sealed, "path": name[2]}
+                    {
+                        "kind": "ordinary",
+                        "task": name[1],
+                        "path": name[2],
+                        "generation": name[3],
+                        "sealed": name in oracle.sealed,
+                    }
                     for name in ordinary
                 ]
             }

@@ -17,11 +17,24 @@ def a_status(folder: Path, always: bool | None = None) -> JobStatus:
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     status = a_status(tmp_path)
     status.keep()
-    assert JobStatus.left_in(tmp_path) == status
+    left = JobStatus.left_in(tmp_path)
+    assert left == status and left.was_killed
+    left.release()
     status.mine = True
     status.ended(137)
     left = JobStatus.left_in(tmp_path)
-    assert left == status and left.exit_code == 137
+    assert left == status and left.exit_code == 137 and not left.was_killed
+
+
+def test_what_somebody_holds_is_not_left(tmp_path: Path) -> None:
+    status = a_status(tmp_path)
+    status.hold()
+    status.keep()
+    assert JobStatus.left_in(tmp_path) is None
+    status.release()
+    left = JobStatus.left_in(tmp_path)
+    assert left is not None and JobStatus.left_in(tmp_path) is None
+    left.release()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'"x"', b"[" * 100_000])
