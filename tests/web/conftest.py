@@ -90,16 +90,23 @@ class Service:
     def describe(self, job: str, **fields: object) -> None:
         self.call("PUT", f"/jobs/{job}", json.dumps(fields).encode())
 
-    def append(self, job: str, data: bytes | str, *, path: str = "", generation: int = 0, final: bool = False) -> None:
-        """Bytes at the end of worker-0's own log, or of another of its files."""
-        path = path or f"modelarts-job-{job}-worker-0.log"
+    def append(
+        self,
+        job: str,
+        data: bytes | str,
+        *,
+        task: str = "worker-0",
+        path: str = "",
+        generation: int = 0,
+        final: bool = False,
+    ) -> None:
+        """Bytes at the end of a task's own log, or of another of its files."""
+        path = path or f"modelarts-job-{job}-{task}.log"
         raw = data.encode() if isinstance(data, str) else data
         key = (job, path, generation)
         more: dict[str, object] = {"final": 1} if final else {}
         offset = self.sent.get(key, 0)
-        self.call(
-            "POST", "/chunks", raw, job=job, task="worker-0", path=path, generation=generation, offset=offset, **more
-        )
+        self.call("POST", "/chunks", raw, job=job, task=task, path=path, generation=generation, offset=offset, **more)
         self.sent[key] = offset + len(raw)
 
 

@@ -68,8 +68,10 @@ export class Http extends EventTarget {
     return new URL(`plain/${encodeURIComponent(stream)}?${new URLSearchParams(options)}`, document.baseURI).href
   }
 
-  downloadUrl(job) {
-    return new URL(`jobs/${encodeURIComponent(job)}/download`, BASE)
+  /** Files of a job as a zip: those of `task` and `stream`, lists; all where neither is given. */
+  downloadUrl(job, { task = [], stream = [] } = {}) {
+    const query = new URLSearchParams([...task.map((name) => ['task', name]), ...stream.map((id) => ['stream', id])]).toString()
+    return new URL(`jobs/${encodeURIComponent(job)}/download${query && `?${query}`}`, BASE).href
   }
 
   async #json(path, parameters, options = {}) {

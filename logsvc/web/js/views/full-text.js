@@ -27,7 +27,7 @@ export function FullText({ http, stream, size }) {
       <p class="dialog-actions">
         <a class="button" href=${http.plainUrl(stream.id, { lang: language, open: 1 })} target="_blank" rel="noopener" onClick=${() => setAsking(false)}>${t('plain.bigOpen')}</a>
         <a class="button" href=${http.saveUrl(stream.id)} onClick=${() => setAsking(false)}>${t('plain.bigDownload')}</a>
-        <button type="button" class="button button-main big-search" autofocus onClick=${search}>${t('plain.bigSearch')}</button>
+        <button type="button" class="button button-main big-search" onClick=${search}>${t('plain.bigSearch')}</button>
       </p>
     <//>`}
   `

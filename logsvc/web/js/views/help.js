@@ -12,7 +12,7 @@ export function Dialog({ title, onClose, children }) {
   return html`<dialog class="dialog" ref=${dialog} aria-label=${title} onClose=${onClose} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
     <div class="dialog-body">
       <div class="dialog-head">
-        <h2>${title}</h2>
+        <h2 tabindex="-1" autofocus>${title}</h2>
         <button type="button" class="button button-icon" aria-label=${t('app.close')} onClick=${() => dialog.current.close()}><${Icon} name="close" /></button>
       </div>
       ${children}

@@ -4,6 +4,7 @@ import { formatBytes, formatDateTime, formatPercent } from '../helpers/format.js
 import { currentLanguage, t } from '../i18n/index.js'
 import { EMPTY_PANE } from '../models/address.js'
 import { CopyButton, fullLink } from './copy.js'
+import { Download } from './download.js'
 import { html, useChanges, useEffect, useRef } from './html.js'
 import { listenKeys } from './log-keys.js'
 import { LogTools } from './log-tools.js'
@@ -46,7 +47,7 @@ function JobHead({ job, reader }) {
     ${facts.ended_at && html`<span class="job-fact">${t('job.ended', { time: formatDateTime(facts.ended_at) })}</span>`}
     <span class="job-fact">${t('job.size', { size: formatBytes(facts.log_bytes ?? 0, currentLanguage()) })}</span>
     ${facts.mean_utilization_percent != null && html`<span class="job-fact">${t('job.utilization', { percent: formatPercent(facts.mean_utilization_percent, currentLanguage()) })}</span>`}
-    ${facts.log_bytes > 0 && html`<a class="job-download" href=${reader.http.downloadUrl(facts.id).href}>${t('job.download')}</a>`}
+    ${facts.log_bytes > 0 && html`<${Download} job=${job} http=${reader.http} />`}
   </div>`
 }
 
