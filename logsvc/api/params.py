@@ -87,7 +87,14 @@ def parameters(*declared: Parameter, most: int = MAX_PARAMETERS) -> Parameters:
 
 
 def integer(
-    name: str, doc: str, *, low: int, high: int, default: int | None = None, required: bool = False
+    name: str,
+    doc: str,
+    *,
+    low: int,
+    high: int,
+    default: int | None = None,
+    required: bool = False,
+    many: bool = False,
 ) -> Parameter:
     """A whole number."""
 
@@ -97,7 +104,7 @@ def integer(
         return int(text)
 
     schema = {"type": "integer", "minimum": low, "maximum": high}
-    return Parameter(name, doc, read, schema, default, required)
+    return Parameter(name, doc, read, schema, default, required, many)
 
 
 def line_start(name: str, doc: str) -> Parameter:

@@ -28,6 +28,7 @@ FLAG: Schema = {"type": "boolean"}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 JOB_FORM = "^[A-Za-z0-9._-]{1,128}$"
 TASK_FORM = "^[a-z]+-[0-9]+$"
+LEVEL = nullable({"type": "string", "enum": ["error", "warning"]})
 ERROR = object_(error=object_(code=TEXT, message=TEXT, detail={"type": "object"}))
 LINE = object_(
     n=INTEGER,
@@ -35,13 +36,17 @@ LINE = object_(
     offset=INTEGER,
     text=TEXT,
     system=FLAG,
-    level=nullable({"type": "string", "enum": ["error", "warning"]}),
+    level=LEVEL,
     received_at=MOMENT,
 )
 LINE["properties"].update(partial=FLAG, cut=FLAG, size_bytes=INTEGER)
 LINES = object_(total_lines=INTEGER, total_user_lines=INTEGER, through=INTEGER, lines=array(LINE))
 SPANS = array({"type": "array", "items": INTEGER, "minItems": 2, "maxItems": 2})
-MATCH = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, spans=SPANS)
+BESIDE = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, system=FLAG, level=LEVEL)
+MATCH = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, spans=SPANS, level=LEVEL)
+for _shown in (BESIDE, MATCH):
+    _shown["properties"].update(partial=FLAG, cut=FLAG, size_bytes=INTEGER)
+MATCH["properties"].update(before=array(BESIDE), after=array(BESIDE))
 MATCHES = object_(
     total=nullable(INTEGER),
     exact=FLAG,
@@ -58,11 +63,21 @@ OVERVIEW = object_(
     matches=nullable(array(INTEGER)),
     exact=FLAG,
 )
-_OF = {"stream": TEXT, "job": TEXT, "task": TEXT, "kind": TEXT, "path": TEXT, "generation": INTEGER}
+_OF = {
+    "stream": TEXT,
+    "job": TEXT,
+    "task": TEXT,
+    "kind": TEXT,
+    "rank": nullable(INTEGER),
+    "path": TEXT,
+    "generation": INTEGER,
+}
 SEARCH = object_(
-    matches=array(object_(**_OF, n=INTEGER, text=TEXT, spans=SPANS)),
+    matches=array({"allOf": [object_(**_OF), MATCH]}),
     totals=array(object_(**_OF, total=INTEGER)),
     exact=FLAG,
+    searched_streams=INTEGER,
+    left_out_streams=INTEGER,
     left_out=array(TEXT),
     cursor=nullable(TEXT),
 )

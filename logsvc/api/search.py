@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from logsvc.api import schemas
 from logsvc.api.errors import JSON
 from logsvc.api.params import Parameter, choice, choices, flag, integer, moment, parameters, text
-from logsvc.api.services import API, services, while_connected
+from logsvc.api.services import API, principal, services, while_connected
 from logsvc.core.search import Scope
 from logsvc.errors import BadInput, BadPattern, TooManyRequests
 from logsvc.model.chunk import MAX_OFFSET
@@ -23,7 +23,8 @@ MAX_TEXT_CHARACTERS = 4096  # twelve bytes each in an address, which has 64 KiB
 READ_CHARACTERS = 16_384
 MAX_MATCHES = 1000
 MAX_BUCKETS = 2000
-MAX_SCOPE = 1000
+MAX_CONTEXT = 20  # lines on each side
+MAX_RANK = 2**31 - 1
 MAX_WAITING_SEARCHES = 64
 
 
@@ -45,6 +46,7 @@ _COMMON = (
     _needle(required=True),
     *_HOW,
     integer("limit", "Matches given at most; 0 only counts.", low=0, high=MAX_MATCHES, default=100),
+    integer("context", "Lines given before and behind each match.", low=0, high=MAX_CONTEXT, default=0),
 )
 MATCHES = parameters(
     *_COMMON,
@@ -68,6 +70,9 @@ SEARCH = parameters(
     ),
     choices("kind", "Only streams of these kinds, with commas between.", *KINDS),
     text("task", "Only streams of this task; may be repeated.", longest=64, many=True, form=schemas.TASK_FORM),
+    integer("rank", "Only streams of the process of this rank; may be repeated.", low=0, high=MAX_RANK, many=True),
+    text("owner", "Only jobs of this owner; `me` is whoever the token belongs to."),
+    flag("proc", "1: also process logs that say the same as a task's log that is searched."),
     choice("count", "`exact` or `none`; with a cursor `none` unless said.", "exact", "none"),
     text("cursor", "`cursor` of the page before."),
 )
@@ -90,7 +95,7 @@ async def stream_matches(request: Request, id: str) -> JSON:
         raise BadInput("Give after or before, not both.", parameter="before")
     held = services(request)
     query = _query(given, held.settings.search_time_limit_seconds, count=given["count"] == "exact")
-    return JSON(await _searched(request, held.search.stream(id, query)))
+    return JSON(await _searched(request, held.search.stream(id, query, given["context"])))
 
 
 @router.get(
@@ -126,20 +131,28 @@ async def search_streams(request: Request) -> JSON:
     Matches over many streams, the newest stream first, then by line.
 
     Process logs are left out where the log of their task is searched, which holds the same lines; `left_out`
-    names them. Counts come with the first page.
+    names the first 1,000 of them, `left_out_streams` says how many there are. Counts come with the first page.
     """
     given = SEARCH.read(request.scope["query_string"])
-    if len(given["job"]) + len(given["task"]) > MAX_SCOPE:
-        raise BadInput(f"At most {MAX_SCOPE} jobs and tasks may be named.", parameter="job")
     scope = Scope(
-        jobs=tuple(check_job(job) for job in given["job"]),
+        jobs=await _jobs(request, [check_job(job) for job in given["job"]], given["owner"]),
         kinds=given["kind"] or frozenset(),
         tasks=frozenset(check_task(task) for task in given["task"]),
+        ranks=frozenset(given["rank"]),
+        proc=bool(given["proc"]),
     )
     counted = given["count"] == "exact" or (given["count"] is None and given["cursor"] is None)
     held = services(request)
     query = _query(given, held.settings.search_time_limit_seconds, count=counted)
-    return JSON(await _searched(request, held.search.streams(scope, query, given["cursor"])))
+    return JSON(await _searched(request, held.search.streams(scope, query, given["cursor"], given["context"])))
+
+
+async def _jobs(request: Request, named: list[str], owner: str | None) -> list[str] | None:
+    """Jobs to search; None: all."""
+    if owner is None:
+        return named or None
+    owned = await services(request).jobs.owned_by(principal(request).owner if owner == "me" else owner)
+    return [job for job in owned if not named or job in named]
 
 
 def _query(given: dict[str, Any], time_limit_seconds: float, *, count: bool) -> SearchQuery:

@@ -110,6 +110,10 @@ class Jobs:
                 return found
             after = records[-1].id
 
+    async def owned_by(self, owner: str) -> list[str]:
+        """Ids of the jobs of this owner."""
+        return [value["id"] for value in await self.values() if value.get("owner") == owner]
+
     def shown(self, value: dict[str, Any], totals: JobTotals | None) -> dict[str, Any]:
         """The public form of a record."""
         view: dict[str, Any] = {"id": value["id"]}

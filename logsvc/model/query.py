@@ -39,12 +39,12 @@ class _MatchRequired(TypedDict):
     u: Optional[int]
     text: str
     spans: list[list[int]]  # [start, end) in code points of the whole text, not overlapping
+    level: Optional[str]
 
 
 class Match(_MatchRequired, total=False):
     """One matching line."""
 
-    level: Optional[str]
     partial: bool
     cut: bool
     size_bytes: int

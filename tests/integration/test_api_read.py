@@ -335,6 +335,82 @@ async def test_search_over_many_streams(served: Served) -> None:
     error(await served.http.get("/api/v1/search?q=x&job=.."), 422, "bad_path")
 
 
+async def test_search_by_rank_owner_and_kind(served: Served) -> None:
+    async def write(name: str, data: bytes, job: str = "a", **more: Any) -> str:
+        return await served.write(data, job=job, path=f"modelarts-job-{job}{name}", **more)
+
+    async def found(**query: Any) -> list[str]:
+        return [match["stream"] for match in (await served.get("/search", q="x", **query))["matches"]]
+
+    own = await write("-worker-0.log", b"x\n")
+    proc = await write("-proc-rank-0-device-0.txt", b"x\n")
+    plog = await write("/ascend/process_log/worker-0/plog/plog-1_2.log", b"x\n")
+    rank = await write("/ascend/process_log/rank_11/plog/plog-1_2.log", b"x\n")
+    await put(served, "b", owner="ann")
+    anns = await write("-worker-0.log", b"x\n", job="b")
+
+    everything = await served.get("/search", q="x")
+    assert [match["stream"] for match in everything["matches"]] == [anns, rank, plog, own]
+    assert (everything["searched_streams"], everything["left_out_streams"], everything["left_out"]) == (4, 1, [proc])
+    assert [match["rank"] for match in everything["matches"]] == [None, 11, None, None]
+    whole = await served.get("/search", q="x", proc=1)
+    assert [match["stream"] for match in whole["matches"]] == [anns, rank, plog, proc, own]
+    assert (whole["searched_streams"], whole["left_out_streams"], whole["left_out"]) == (5, 0, [])
+    assert await found(rank=0) == [proc]
+    assert await found(rank=[0, 11], job="a") == [rank, proc]
+    assert await found(rank=7) == []
+    await write("/ascend/process_log/worker-0/plog/plog-1_2.log", b"", offset=2, rank=7)
+    assert await found(rank=7) == [plog] == await found(rank=7, job="a")
+    assert await found(owner="ann") == [anns]
+    assert await found(owner="me") == [rank, plog, own]
+    assert await found(owner="me", job="b") == [] == await found(owner="nobody")
+    for query in ("rank=-1", "rank=x", "proc=2", "owner="):
+        error(await served.http.get(f"/api/v1/search?q=x&{query}"), 422, "bad_input")
+
+
+async def test_matches_in_their_context(served: Served) -> None:
+    stream = await served.write(b"one\n" + MARKED + b"[ERROR] x\nfour\nfive\nsix\nx se")
+    path = f"/streams/{stream}/matches"
+    first, last = (await served.get(path, q="x s|R. x", regex=1, context=2))["matches"]
+    assert [line["n"] for line in first["before"]] == [1, 2]
+    assert first["after"] == [
+        {"n": 4, "u": 3, "text": "four", "system": False, "level": None},
+        {"n": 5, "u": 4, "text": "five", "system": False, "level": None},
+    ]
+    assert ([line["n"] for line in last["before"]], last["after"], last["partial"]) == ([5, 6], [], True)
+    [four] = (await served.get(path, q="four", context=3, lines="user"))["matches"]
+    assert [[line["n"] for line in four[side]] for side in ("before", "after")] == [[1, 3], [5, 6, 7]]
+    [four] = (await served.get(path, q="four", before=7, context=1))["matches"]
+    assert [[line["n"] for line in four[side]] for side in ("before", "after")] == [[3], [5]]
+    [four] = (await served.get("/search", q="four", context=1))["matches"]
+    assert [[line["text"] for line in four[side]] for side in ("before", "after")] == [["[ERROR] x"], ["five"]]
+    assert "before" not in (await served.get(path, q="four"))["matches"][0]
+    for context in (-1, 21, "some"):
+        error(await served.http.get(f"/api/v1{path}?q=x&context={context}"), 422, "bad_input")
+
+
+async def test_an_answer_with_much_context_ends_early(served: Served) -> None:
+    stream = await served.write((b"x" * 60_000 + b"\n") * 100)
+    for direction, place in (("after", 0), ("before", 101)):
+        seen: list[int] = []
+        while place is not None:
+            query = {"q": "x$", "regex": 1, "context": 20, direction: place}
+            page = await served.get(f"/streams/{stream}/matches", **query)
+            given = [match["n"] for match in page["matches"]]
+            assert 0 < len(given) < 7
+            assert page["preceding"] == min(given) - 1
+            seen += given
+            place = page["next"]
+        assert sorted(seen) == list(range(1, 101))
+    cursor, seen = None, []
+    while not seen or cursor:
+        query = {"q": "x$", "regex": 1, "context": 20, **({"cursor": cursor} if cursor else {})}
+        page = await served.get("/search", **query)
+        seen += [match["n"] for match in page["matches"]]
+        cursor = page["cursor"]
+    assert seen == list(range(1, 101))
+
+
 class PatientStore(MemoryStore):
     """Searches until it is told to stop."""
 
