@@ -76,6 +76,19 @@ export class Job extends Model {
     return this.streams?.find((stream) => stream.id === id) ?? null
   }
 
+  /** The generation of the same file that came after, or before; null where there is none. */
+  next(stream) {
+    return this.#generations(stream).findLast(({ generation }) => generation > stream.generation) ?? null
+  }
+
+  previous(stream) {
+    return this.#generations(stream).find(({ generation }) => generation < stream.generation) ?? null
+  }
+
+  newest(stream) {
+    return this.#generations(stream)[0] ?? stream
+  }
+
   ordinaryPath(task) {
     return `modelarts-job-${this.id}-${task}.log`
   }
@@ -89,6 +102,12 @@ export class Job extends Model {
   /** How an address names a stream, and no line of it. */
   startOf(stream) {
     return { ...this.placeOf(stream), line: null, lineEnd: null }
+  }
+
+  /** All generations of a file, newest first. */
+  #generations({ task, path }) {
+    const same = (this.streams ?? []).filter((stream) => stream.task === task && stream.path === path)
+    return same.sort((a, b) => b.generation - a.generation)
   }
 
   /** Worker 0's own log, its newest generation; else the first log there is. */

@@ -15,14 +15,14 @@ const MOST_LINE_ENDS = 200
 
 /**
  * Fires `change` when anything to be shown changes, `place` (with `detail.row`) when the rows are
- * counted anew and the reader should stand elsewhere, and `continues` when the file goes on in a
- * newer generation while the reader follows it.
+ * counted anew and the reader should stand elsewhere, and `continues` when it becomes so.
  */
 export class Log extends Model {
   /** @param {object} options goesOn: a newer generation was known before; who opens this one wants to read it */
   constructor({ http, openFollow, stream, lines, goesOn = false }) {
     super()
     Object.assign(this, { http, openFollow, stream, lines, goesOn })
+    this.continues = false // it went on in a newer generation while the reader followed it
     Object.assign(this, { ready: false, sealed: stream.sealed, nextStream: null, link: null, window: null })
     this.totalLines = 0
     this.totalUserLines = 0
@@ -144,6 +144,7 @@ export class Log extends Model {
   setFollowing(following) {
     if (following === this.following) return
     this.following = following
+    this.continues &&= following
     this.seen = this.count
     this.changed()
   }
@@ -228,14 +229,23 @@ export class Log extends Model {
     this.totalLines = Math.max(this.totalLines, first + count - 1)
     if (this.lines === 'all') return
     // how many of them are user lines, only the service knows; if it does not answer, the next line tells
+    this.#learnTotals().catch(() => {})
+  }
+
+  async #learnTotals() {
     const { window } = this
-    this.http.lines(this.stream.id, { from: -1, limit: 1, lines: 'user' }).then((answer) => window === this.window && this.#take(answer)).catch(() => {})
+    const answer = await this.http.lines(this.stream.id, { from: -1, limit: 1, lines: this.lines })
+    if (window !== this.window) return // opened anew meanwhile
+    this.#take(answer)
+    this.changed()
   }
 
   #seal(nextStream) {
     const goesOn = Boolean(nextStream) && !this.nextStream && !this.goesOn
     Object.assign(this, { sealed: true, nextStream: nextStream ?? this.nextStream })
-    if (goesOn && this.following) this.dispatchEvent(new Event('continues'))
+    if (!goesOn || !this.following) return
+    this.continues = true
+    this.dispatchEvent(new Event('continues'))
   }
 
   #takePartial(partial) {

@@ -84,11 +84,23 @@ export class Reader extends Model {
     const { job } = this
     job?.addEventListener('change', () => {
       if (job !== this.job) return
+      this.#tellPanes()
       this.#syncPanes()
       this.changed()
     })
     job?.start()
     this.changed()
+  }
+
+  /** What became of the logs that are open; whoever follows a file goes on in its newest generation. */
+  #tellPanes() {
+    for (const pane of this.panes) {
+      if (!pane.log) continue
+      const stream = this.job.byId(pane.stream.id) ?? pane.stream
+      const next = this.job.next(stream)
+      pane.log.told(stream, next?.id ?? null)
+      if (next && pane.log.continues) this.go(pane, this.job.startOf(this.job.newest(stream)))
+    }
   }
 
   /** A pane whose log stays keeps its object, with its place on screen and its search. */
@@ -112,7 +124,8 @@ export class Reader extends Model {
 
   #openPane(stream) {
     if (!stream) return new Pane({ stream })
-    const log = new Log({ http: this.http, openFollow: this.openFollow, stream, lines: this.#lines })
+    const log = new Log({ http: this.http, openFollow: this.openFollow, stream, lines: this.#lines, goesOn: this.job.next(stream) !== null })
+    log.addEventListener('continues', () => this.job.reload())
     log.open()
     return new Pane({ stream, log, search: new Search({ http: this.http, log }) })
   }

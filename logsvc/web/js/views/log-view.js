@@ -4,13 +4,13 @@ import { formatBytes } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
 import { LongLine } from '../models/long-line.js'
 import { LogPane } from '../pane/log-pane.js'
+import { Connection } from './connection.js'
 import { FullText } from './full-text.js'
 import { html, useChanges, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { LongLineDialog } from './long-line.js'
 import { positionWords, paneWords } from './pane-words.js'
 import { ErrorNotice, Icon, Loading, Notice } from './parts.js'
 import { fileLabel } from './stream-tree.js'
-import { follow } from './top-bar.js'
 
 export function LogView({ reader, job, pane, settings }) {
   const { log, search, place } = pane
@@ -64,7 +64,7 @@ export function LogView({ reader, job, pane, settings }) {
       <${Overlay} log=${log} reader=${reader} pane=${pane} />
     </div>
     <footer class="log-foot">
-      <${Connection} log=${log} job=${job} reader=${reader} pane=${pane} />
+      <${Connection} log=${log} reader=${reader} pane=${pane} />
       <span class="log-position" ref=${position}></span>
       <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
       <${FullText} http=${reader.http} stream=${log.stream} size=${job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes} />
@@ -113,26 +113,4 @@ function Overlay({ log, reader, pane }) {
 export function toEnd(reader, pane) {
   pane.view.toEnd()
   reader.go(pane, { line: null, lineEnd: null }, { replace: true })
-}
-
-/** The connection in words, and the way to the next generation. */
-function Connection({ log, job, reader, pane }) {
-  const next = log.nextStream && job.byId(log.nextStream)
-  useEffect(() => {
-    if (log.nextStream && !next) job.reload()
-  }, [log.nextStream])
-  const [name, words] = connectionWords(log)
-  return html`<span class="connection connection-${name}" role="status">
-    <span class="connection-dot" aria-hidden="true"></span>${words}
-    ${next && html`<a class="connection-next" href=${reader.href(pane, job.startOf(next))} onClick=${(event) => follow(event, () => reader.go(pane, job.startOf(next)))}>${t('state.next')}</a>`}
-  </span>`
-}
-
-function connectionWords(log) {
-  if (log.error && log.ready) return ['waiting', t('log.failed')]
-  if (log.connection === 'waiting') return ['waiting', t('state.waiting')]
-  if (log.sealed) return ['sealed', t('state.sealed')]
-  if (log.connection === 'open') return log.following ? ['live', t('state.following')] : ['paused', t('state.live')]
-  if (log.connection === 'connecting') return ['connecting', t('state.connecting')]
-  return ['waiting', t('state.closed')]
 }

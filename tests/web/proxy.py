@@ -1,0 +1,102 @@
+"""A TCP proxy before the service, which treats WebSockets as bad networks and old proxies do."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+PIECE = 64 * 1024
+
+
+class Proxy:
+    """
+    Passes connections on to a port of this machine.
+
+    Attributes:
+        sockets: what becomes of WebSockets: "pass", "refuse" (502 instead of the upgrade),
+            "hold" (opened, then nothing of what the service sends comes through).
+        down: no connection is taken, and none of those that were is kept.
+        upgrades: WebSockets asked for.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.sockets = "pass"
+        self.down = False
+        self.upgrades = 0
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._frozen: set[tuple[socket.socket, socket.socket]] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def cut(self, *, stay_down: bool = False) -> None:
+        """End every connection, as a network that goes away does."""
+        self.down = stay_down
+        for pair in list(self._pairs):
+            close(*pair)
+
+    def freeze(self) -> None:
+        """From now on nothing comes through the WebSockets that there are; they look alive."""
+        self._frozen |= self._pairs
+
+    def close(self) -> None:
+        """Stop."""
+        self._listener.close()
+        self.cut(stay_down=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.down:
+                client.close()
+                continue
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            head = client.recv(PIECE)
+            upgrade = b"upgrade: websocket" in head.lower()
+            self.upgrades += upgrade
+            if upgrade and self.sockets == "refuse":
+                client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                client.close()
+                return
+            service = socket.create_connection(("127.0.0.1", self.target))
+            pair = (client, service)
+            self._pairs.add(pair)
+            service.sendall(head)
+            threading.Thread(target=self._pump, args=(client, service, False, pair), daemon=True).start()
+            self._pump(service, client, upgrade, pair)
+            return
+        client.close()
+
+    def _pump(
+        self, source: socket.socket, target: socket.socket, upgrade: bool, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        opened = False
+        with contextlib.suppress(OSError):
+            while data := source.recv(PIECE):
+                if pair in self._frozen and upgrade:
+                    continue
+                if upgrade and self.sockets == "hold":
+                    if opened:
+                        continue
+                    data = data[: data.index(b"\r\n\r\n") + 4]
+                opened = True
+                target.sendall(data)
+        close(*pair)
+        self._pairs.discard(pair)
+
+
+def close(*sockets: socket.socket) -> None:
+    """Both directions at once, also where another thread waits for bytes."""
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
