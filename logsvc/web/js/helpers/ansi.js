@@ -12,7 +12,9 @@ const ESC = '\u001b'
 const CSI = /\u001b\[([0-?]*)([ -/]*)([@-~])/y
 const OSC = /\u001b\]([^\u0007\u001b]*)(?:\u0007|\u001b\\)/y
 const SHORT = /\u001b(?:[()][0-9A-B]|[=>78cDEHMNOZ])/y
-const SPECIAL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
+// controls, and what cannot be seen or turns the text around
+const SPECIAL =
+  /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{e0000}-\u{e0fff}]/gu
 
 /**
  * Splits a line into tokens, in order and without gaps.
@@ -36,7 +38,7 @@ export function tokens(text) {
     const start = hit.index
     if (start > at) add('text', text.slice(at, start), at)
     const character = hit[0]
-    at = start + 1
+    at = start + character.length
     if (character === '\r' || character === '\b') {
       add('move', character, start, { move: { by: character === '\r' ? 'start' : 'back', count: 1 } })
     } else if (character === ESC) {
@@ -88,7 +90,7 @@ function escapeAt(text, start) {
   CSI.lastIndex = start
   const csi = CSI.exec(text)
   if (csi) {
-    const parameters = csi[1].split(/[;:]/).map((part) => (part === '' ? 0 : Number(part)))
+    const parameters = parametersOf(csi[1])
     const final = csi[2] === '' ? csi[3] : ''
     return { text: csi[0], length: csi[0].length, final, parameters, move: movement(final, parameters) }
   }
@@ -103,14 +105,32 @@ function escapeAt(text, start) {
   return short ? { text: short[0], length: short[0].length } : null
 }
 
+/** "38:2::1:2:3;4:3" -> [38, 2, 1, 2, 3, 4]: colours may come with colons, styles of underlining are left out. */
+function parametersOf(text) {
+  return text.split(';').flatMap((part) => {
+    const [code, ...more] = part.split(':').map((number) => (/^\d+$/.test(number) ? Number(number) : 0))
+    if (code === 4 && more[0] === 0) return [24]
+    if (code !== 38 && code !== 48) return [code]
+    return more[0] === 2 && more.length > 4 ? [code, 2, ...more.slice(2)] : [code, ...more]
+  })
+}
+
+/** What a finished CSI sequence does to the cursor or the line; other lines there are none. */
 function movement(final, parameters) {
-  const first = parameters[0]
-  if (final === 'K') return { by: 'erase', count: first }
-  if (final === 'C') return { by: 'forward', count: first || 1 }
-  if (final === 'D') return { by: 'back', count: first || 1 }
-  if (final === 'G') return { by: 'column', count: (first || 1) - 1 }
+  const count = parameters[0] || 1
+  if (final === 'C' || final === 'a') return { by: 'forward', count }
+  if (final === 'D') return { by: 'back', count }
+  if (final === 'G' || final === '`') return { by: 'column', count: count - 1 }
+  if (final === 'H' || final === 'f') return { by: 'column', count: (parameters[1] || 1) - 1 }
+  if (final === 'E' || final === 'F') return { by: 'start', count }
+  if (final === 'K' || final === 'J') return ERASURES[parameters[0]]
+  if (final === 'X') return { by: 'blank', count }
+  if (final === 'P') return { by: 'delete', count }
+  if (final === '@') return { by: 'insert', count }
   return undefined
 }
+
+const ERASURES = [{ by: 'eraseRight' }, { by: 'eraseLeft' }, { by: 'eraseAll' }]
 
 /** Keeps what the SGR sequences so far have set. */
 class Pen {
@@ -172,9 +192,9 @@ class Pen {
   }
 
   style() {
-    const classes = [this.front, this.back, ...this.marks].filter(Boolean).join(' ')
+    const classes = [this.backColor ? '' : this.front, this.back, ...this.marks].filter(Boolean).join(' ')
     if (!classes && !this.frontColor && !this.backColor) return PLAIN
-    const color = this.frontColor || (this.backColor && !this.front ? readableOn(this.backColor) : '')
+    const color = this.backColor ? readableOn(this.backColor, this.frontColor) : this.frontColor
     return { classes, color, background: this.backColor }
   }
 }
@@ -182,10 +202,18 @@ class Pen {
 const MARKS = { 1: 'ansi-bold', 2: 'ansi-dim', 3: 'ansi-italic', 4: 'ansi-under', 7: 'ansi-inverse', 9: 'ansi-strike' }
 const UNMARKS = { 22: ['ansi-bold', 'ansi-dim'], 23: ['ansi-italic'], 24: ['ansi-under'], 27: ['ansi-inverse'], 29: ['ansi-strike'] }
 
-/** Black or white, whichever can be read on "rgb(r, g, b)". */
-function readableOn(background) {
-  const [red, green, blue] = background.match(/\d+/g).map(Number)
-  return red * 0.3 + green * 0.59 + blue * 0.11 > 140 ? 'black' : 'white'
+/** The wanted colour if it stands out from the background, both "rgb(r, g, b)"; else black or white. */
+function readableOn(background, wanted) {
+  const ground = brightness(background)
+  if (wanted && Math.abs(brightness(wanted) - ground) >= LEAST_CONTRAST) return wanted
+  return ground > 140 ? 'black' : 'white'
+}
+
+const LEAST_CONTRAST = 60
+
+function brightness(color) {
+  const [red, green, blue] = color.match(/\d+/g).map(Number)
+  return red * 0.3 + green * 0.59 + blue * 0.11
 }
 
 /** Colours 16-255 of the usual 256: a 6×6×6 cube, then greys. */

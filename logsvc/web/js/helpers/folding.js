@@ -4,14 +4,11 @@
  */
 
 import { PLAIN, isPlain, tokens, visibleName } from './ansi.js'
+import { Grid } from './grid.js'
 
 const MOST_PIECES = 200 // bounds the nodes of one row; the rest of such a line is one plain piece
-const TAB_COLUMNS = 8
 const CONTROL = Object.freeze({ classes: 'control', color: '', background: '' })
 const LINK = Object.freeze({ classes: 'link-target', color: '', background: '' })
-const WIDE =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/u
-const COMBINING = /\p{M}/u
 
 /**
  * @param {string} text a line's text
@@ -117,72 +114,18 @@ function linearPieces(found, hits) {
 /** Writes the tokens into columns, as a terminal of endless width does. */
 function gridPieces(found, hits) {
   const grid = new Grid()
+  const hitIn = (token) => (hits.length ? (i) => isHit(hits, token.start + i) : never)
   for (const token of found) {
     if (token.kind === 'move') grid.move(token.move)
-    else if (token.kind === 'text') grid.write(token.text, token.start, token.style, hits)
+    else if (token.kind === 'text') grid.write(token.text, token.style, hitIn(token))
     else if (token.kind === 'control') grid.put(token.text, CONTROL, isHit(hits, token.start), 1)
     else if (token.kind === 'link') grid.put(` ‹${token.text}›`, LINK, false, 1)
   }
   return grid.pieces()
 }
 
-class Grid {
-  constructor() {
-    this.cells = [] // {text, style, hit}; null: right half of the wide cell before it
-    this.column = 0
-  }
-
-  write(text, start, style, hits) {
-    let at = start
-    for (const character of text) {
-      if (character === '\t') this.column += TAB_COLUMNS - (this.column % TAB_COLUMNS)
-      else if (COMBINING.test(character) && this.column > 0) this.combine(character)
-      else this.put(character, style, hits.length > 0 && isHit(hits, at), WIDE.test(character) ? 2 : 1)
-      at += character.length
-    }
-  }
-
-  put(text, style, hit, width) {
-    if (this.cells[this.column] === null) this.cells[this.column - 1] = blank()
-    if (this.cells[this.column + width] === null) this.cells[this.column + width] = blank()
-    this.cells[this.column] = { text, style, hit }
-    if (width === 2) this.cells[this.column + 1] = null
-    this.column += width
-  }
-
-  combine(character) {
-    let column = this.column - 1
-    while (column > 0 && this.cells[column] === null) column -= 1
-    const cell = this.cells[column]
-    if (cell) this.cells[column] = { ...cell, text: cell.text + character }
-  }
-
-  move({ by, count }) {
-    const distance = Math.min(count, 100000) // a hostile log may ask for a million columns
-    if (by === 'start') this.column = 0
-    else if (by === 'back') this.column = Math.max(0, this.column - distance)
-    else if (by === 'forward') this.column += distance
-    else if (by === 'column') this.column = distance
-    else if (count === 0) this.cells.length = Math.min(this.cells.length, this.column)
-    else this.erase(count === 1 ? this.column + 1 : this.cells.length)
-  }
-
-  erase(end) {
-    for (let column = 0; column < Math.min(end, this.cells.length); column += 1) this.cells[column] = blank()
-  }
-
-  pieces() {
-    const pieces = []
-    for (let column = 0; column < this.cells.length; column += 1) {
-      const cell = this.cells[column]
-      if (cell !== null) pieces.push(cell ?? blank())
-    }
-    return pieces
-  }
-}
-
-function blank() {
-  return { text: ' ', style: PLAIN, hit: false }
+function never() {
+  return false
 }
 
 /** Neighbours of one style become one piece; past MOST_PIECES the rest loses its style. */

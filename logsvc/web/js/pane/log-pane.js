@@ -17,6 +17,8 @@ import { TextSelection } from './text-selection.js'
 
 const ROW_PX = 20 // as --row in css/tokens.css
 const OVERSCAN = 3
+const COLUMN_STEP = 1024
+const LEAST_CH_PX = 6 // no character of the log's font is narrower
 const NO_SPANS = Object.freeze([])
 
 export class LogPane {
@@ -224,6 +226,13 @@ export class LogPane {
     return this.view.clientHeight / ROW_PX
   }
 
+  /** Characters of a row that are in view or near it. */
+  #columnsInReach() {
+    if (this.wrap) return Infinity
+    const seen = (this.view.scrollLeft + 2 * this.view.clientWidth) / LEAST_CH_PX
+    return COLUMN_STEP * Math.ceil(seen / COLUMN_STEP)
+  }
+
   /** Highest `top`; with wrapped lines known only once the end is on screen. */
   #lastTop() {
     return this.wrap && this.endTop?.count === this.log.count ? this.endTop.top : Math.max(0, this.log.count - this.#rowsInView())
@@ -253,6 +262,8 @@ export class LogPane {
   /** The browser scrolls the view itself, for focus or where a phone's selection is dragged. */
   #absorbScroll() {
     const px = this.view.scrollTop
+    if (this.view.scrollLeft !== this.scrolledLeft) this.redraw() // long rows grow to the right
+    this.scrolledLeft = this.view.scrollLeft
     if (!px) return
     this.view.scrollTop = 0
     this.#scrollPixels(px)
@@ -311,7 +322,7 @@ export class LogPane {
     log.need(first, end)
     this.#askSpans(first, end)
     this.host.style.setProperty('--digits', String(Math.max(4, String(log.totalLines).length)))
-    if (!this.list.draw(first, end, (row) => this.#shownAt(row))) this.redraw()
+    if (!this.list.draw(first, end, (row) => this.#shownAt(row), this.#columnsInReach())) this.redraw()
     this.#move(first, end)
     this.selection.draw()
     this.#reveal()

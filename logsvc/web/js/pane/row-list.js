@@ -35,9 +35,10 @@ export class RowList {
    * Makes rows [first, end) the ones in the page.
    *
    * @param {(number: number) => object} shownAt what stands in a row, as `prepareRow` takes it
+   * @param {number} columns characters of each row that may be seen
    * @returns {boolean} whether all are drawn; else call again in the next frame
    */
-  draw(first, end, shownAt) {
+  draw(first, end, shownAt, columns) {
     this.#drop(first, end)
     let left = FRAME_CHARACTERS
     let whole = true
@@ -56,7 +57,7 @@ export class RowList {
       prepareRow(row, shown)
       before = row
     }
-    this.#paint()
+    this.#paint(columns)
     return whole
   }
 
@@ -96,12 +97,12 @@ export class RowList {
   }
 
   /** Colourful rows share what nodes the plain ones leave. */
-  #paint() {
+  #paint(columns) {
     const rows = this.all()
     this.spare.length = Math.min(this.spare.length, rows.length)
     const fixed = rows.reduce((sum, { shown, folded }) => sum + ROW_NODES + (shown.times ? TIME_NODES : 0) + (folded?.folded || shown.line?.cut ? EXTRA_NODES : 0), 0)
-    const most = fairShare(rows.map(nodesWanted), MOST_NODES - fixed)
-    for (const row of rows) paintRow(row, most)
+    const nodes = fairShare(rows.map(nodesWanted), MOST_NODES - fixed)
+    for (const row of rows) paintRow(row, { nodes, columns: row.shown.current ? Infinity : columns }) // a hit may stand far right
   }
 }
 

@@ -44,20 +44,22 @@ export function nodesWanted({ folded }) {
   return folded ? folded.pieces.reduce((sum, piece) => sum + nodesOf(piece), 0) : 0
 }
 
-/** Draws a prepared row; its text takes `most` nodes at most, then the rest of it loses its styles. */
-export function paintRow(row, most) {
+/**
+ * Draws a prepared row. Its text takes `nodes` DOM nodes at most, then the rest of it loses its styles;
+ * after `columns` characters there is only room for the rest: it is too far right to be seen.
+ */
+export function paintRow(row, { nodes, columns }) {
   const { shown, folded, painted } = row
-  const limit = Math.min(most, nodesWanted(row))
-  if (painted && painted.shown === shown && painted.limit === limit) return
+  const limits = { nodes: Math.min(nodes, nodesWanted(row)), columns: Math.min(columns, folded?.length ?? 0) }
+  const sameText = painted && painted.folded === folded && painted.nodes === limits.nodes && painted.columns === limits.columns
+  if (sameText && painted.shown === shown) return
   row.className = rowClasses(shown)
   paintGutter(row.parts, shown)
-  if (painted?.folded !== folded || painted?.limit !== limit) {
-    row.parts.text.replaceChildren(...(folded ? clipped(folded.pieces, limit).map(pieceNode) : []))
-  }
+  if (!sameText) paintText(row.parts.text, folded, limits)
   row.parts.extra?.remove()
   row.parts.extra = folded ? extras(folded, shown) : null
   if (row.parts.extra) row.append(row.parts.extra)
-  row.painted = { shown, folded, limit }
+  row.painted = { shown, folded, ...limits }
 }
 
 /** A line's text as a row shows it. */
@@ -66,14 +68,33 @@ export function shownText(line, { end = '', raw = false } = {}) {
 }
 
 function fold({ line, spans, end, raw }) {
-  return foldLine(raw ? line.text : line.text + end, spans, { raw })
+  const folded = foldLine(raw ? line.text : line.text + end, spans, { raw })
+  return { ...folded, length: folded.pieces.reduce((sum, { text }) => sum + text.length, 0) }
+}
+
+function paintText(text, folded, { nodes, columns }) {
+  const pieces = folded ? withinNodes(withinColumns(folded, columns), nodes) : []
+  text.replaceChildren(...pieces.map(pieceNode))
+  text.style.paddingRight = folded && folded.length > columns ? `${folded.length - columns}ch` : ''
+}
+
+function withinColumns({ pieces, length }, columns) {
+  if (length <= columns) return pieces
+  let left = columns
+  const kept = []
+  for (const piece of pieces) {
+    kept.push(piece.text.length > left ? { ...piece, text: piece.text.slice(0, left) } : piece)
+    left -= piece.text.length
+    if (left <= 0) break
+  }
+  return kept
 }
 
 function textOf(pieces) {
   return pieces.map(({ text }) => text).join('')
 }
 
-function clipped(pieces, most) {
+function withinNodes(pieces, most) {
   let nodes = 0
   for (const [i, piece] of pieces.entries()) {
     nodes += nodesOf(piece)
@@ -119,7 +140,7 @@ function pieceNode(piece) {
   const { text, style, hit } = piece
   const node = element(hit ? 'mark' : 'span', style.classes)
   node.textContent = text
-  if (style.color) node.style.color = style.color
+  if (style.color) node.style.color = style.background ? style.color : `oklch(from ${style.color} clamp(var(--least-light), l, var(--most-light)) c h)` // white on white is no text
   if (style.background) node.style.backgroundColor = style.background
   return node
 }

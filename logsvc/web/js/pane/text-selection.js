@@ -192,7 +192,7 @@ export class TextSelection {
     if (clientX < left && top >= box.top) return { row: row.row, offset: 0 }
     const caret = caretAt(Math.min(box.right - 1, clientX), y)
     if (caret && text.contains(caret.node)) return { row: row.row, offset: offsetOf(text, caret.node, caret.offset) }
-    return { row: row.row, offset: clientX <= text.getBoundingClientRect().left ? 0 : text.textContent.length }
+    return { row: row.row, offset: clientX <= text.getBoundingClientRect().left ? 0 : Infinity }
   }
 
   #around(place, unit) {
@@ -224,7 +224,7 @@ function offsetOf(text, node, offset) {
   const before = document.createRange()
   before.selectNodeContents(text)
   if (before.comparePoint(node, offset) < 0) return 0
-  if (before.comparePoint(node, offset) > 0) return text.textContent.length
+  if (before.comparePoint(node, offset) > 0) return Infinity
   before.setEnd(node, offset)
   return before.toString().length
 }
