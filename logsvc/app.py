@@ -24,6 +24,7 @@ from logsvc.api.error_pages import ErrorPages
 from logsvc.api.errors import Catch
 from logsvc.api.follow import Follow
 from logsvc.api.services import API, Services
+from logsvc.api.web_files import WebFiles
 from logsvc.core.auth import Tokens
 from logsvc.core.clock import SystemClock
 from logsvc.core.follow import Hub, Pace
@@ -128,7 +129,7 @@ def build_app(settings: Settings, *, store: Store | None = None, clock: Clock | 
     for module in (streams, ingest, search, jobs, download, health, plain, pages):
         app.router.routes.extend(module.router.routes)
     app.router.routes.append(WebSocketRoute(f"{API}/streams/{{id}}/follow", cast(Any, Follow())))
-    app.mount("/static", pages.WebFiles())
+    app.mount("/static", WebFiles(pages.INDEX))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -9,10 +9,10 @@ from html import escape
 
 from starlette.responses import HTMLResponse
 
-from logsvc.api.auth import PAGE_POLICY
+from logsvc.api.auth import VIEWER_POLICY
 from logsvc.api.words import LANGUAGES
 
-HEADERS = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
+HEADERS = {"Content-Security-Policy": VIEWER_POLICY, "Cache-Control": "no-store"}
 
 
 def head(title: str, lang: str) -> str:

@@ -1,27 +1,24 @@
-"""The viewer's page, its files, and `/docs` without the internet."""
+"""The viewer's page, and `/docs` without the internet."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
-from logsvc.api.auth import PAGE_POLICY
+from logsvc.api.auth import PAGE_POLICY, VIEWER_POLICY
 from logsvc.api.params import parameters, text
 from logsvc.api.services import services
-from logsvc.errors import BadInput, NotFound
+from logsvc.api.web_files import WEB, Index
+from logsvc.errors import BadInput
 
 router = APIRouter(include_in_schema=False)
 
-WEB = Path(__file__).parent.parent / "web"
 OPENAPI_URL = "/api/v1/openapi.json"
 DAY_SECONDS = 86_400
-YEAR_SECONDS = 31_536_000
-INDEX = parameters(text("token", "Log in with this token.", longest=512))
-_PAGE_HEADERS = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
+LOGIN = parameters(text("token", "Log in with this token.", longest=512))
+INDEX = Index()
+_PAGE_HEADERS = {"Content-Security-Policy": VIEWER_POLICY, "Cache-Control": "no-store"}
+_DOCS_HEADERS = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
 
 _DOCS = """<!doctype html>
 <html lang="en">
@@ -48,12 +45,9 @@ async def index(request: Request) -> Response:
     `SameSite=Strict` cookie along a redirect that began on another site. The page takes the token out of
     its address.
     """
+    html = INDEX.html()
     try:
-        html = (WEB / "index.html").read_bytes()
-    except OSError as exc:
-        raise NotFound("The viewer's page is not part of this installation.") from exc
-    try:
-        token = INDEX.read(request.scope["query_string"])["token"]
+        token = LOGIN.read(request.scope["query_string"])["token"]
     except BadInput:
         token = ""
     held = services(request)
@@ -77,7 +71,7 @@ async def index(request: Request) -> Response:
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """Swagger UI on the files that come with the service."""
-    return HTMLResponse(_DOCS, headers=_PAGE_HEADERS)
+    return HTMLResponse(_DOCS, headers=_DOCS_HEADERS)
 
 
 @router.get("/favicon.ico")
@@ -87,18 +81,3 @@ async def favicon(request: Request) -> Response:
     if not icon.exists():
         return Response(status_code=204)
     return FileResponse(icon, media_type="image/svg+xml", headers={"Cache-Control": f"max-age={DAY_SECONDS}"})
-
-
-class WebFiles(StaticFiles):
-    """Files of the page: asked for again each time (304 by ETag), unless their address names a version."""
-
-    def __init__(self) -> None:
-        super().__init__(directory=WEB, check_dir=False)
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        versioned = b"v=" in scope["query_string"]
-        response.headers["Cache-Control"] = f"max-age={YEAR_SECONDS}, immutable" if versioned else "no-cache"
-        if path.endswith(".html"):
-            response.headers["Content-Security-Policy"] = PAGE_POLICY
-        return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from builders import HandClock
 from logsvc.api import errors as api_errors
+from logsvc.api import web_files
 from logsvc.errors import DiskFull, LogsvcError, StoreUnavailable
 from logsvc.model.query import WindowQuery
 from logsvc.stores.memory import MemoryStore
@@ -170,11 +172,51 @@ async def test_pages_are_guarded(served: Served) -> None:
     assert script.headers["cache-control"] == "no-cache"
     again = await served.http.get("/static/docs-init.js", headers={"If-None-Match": script.headers["etag"]})
     assert again.status_code == 304
-    versioned = await served.http.get("/static/docs-init.js?v=1")
-    assert "immutable" in versioned.headers["cache-control"]
-    for path in ("/static/../settings.py", "/static/%2e%2e/settings.py", "/static/none.js", "/static/"):
+    paths = (
+        "../settings.py",
+        "%2e%2e/settings.py",
+        "none.js",
+        "",
+        "v-0123456789ab/../../settings.py",
+        "v-0123456789ab/x",
+    )
+    for path in (f"/static/{path}" for path in paths):
         response = await served.http.get(path)
         assert (response.status_code, code(response)) == (404, "not_found"), path
+
+
+async def test_files_that_name_their_version_are_kept_for_good(served: Served) -> None:
+    def main_script(page: str) -> str:
+        found = re.search(r'<script type="module" src="(static/v-[0-9a-f]{12}/js/main.js)"', page)
+        assert found
+        return "/" + found[1]
+
+    page = (await served.http.get("/")).text
+    script = main_script(page)
+    assert "immutable" in (await served.http.get(script)).headers["cache-control"]
+    preloaded = re.findall(r'<link rel="modulepreload" href="(static/[^"]+)"', page)
+    assert len(preloaded) > 30
+    assert {(await served.http.get(f"/{one}")).status_code for one in preloaded} == {200}
+    # A page from before an upgrade gets the files of now, and keeps none of them.
+    old = re.sub(r"v-[0-9a-f]{12}", "v-0123456789ab", script)
+    assert (await served.http.get(old)).headers["cache-control"] == "no-cache"
+
+
+def test_an_edited_file_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_files, "WEB", tmp_path)
+    (tmp_path / "js").mkdir()
+    (tmp_path / "index.html").write_text('<html>\n  <head>\n  </head><script src="static/js/main.js">')
+    (tmp_path / "js" / "main.js").write_text(
+        "import {\n  a,\n} from './a.js'\nexport * from './b.js'\nimport './c.js'\n"
+    )
+    for name in "abc":
+        (tmp_path / "js" / f"{name}.js").write_text("import '../js/main.js'\n// import x from './none.js'\n")
+    index = web_files.Index()
+    first = index.html()
+    assert re.findall(r"modulepreload.*/(\w+)\.js", first) == ["main", "a", "b", "c"]
+    assert index.html() == first
+    (tmp_path / "js" / "a.js").write_text("export const a = 12345\n")
+    assert index.html() != first
 
 
 async def test_docs_need_no_internet(served: Served) -> None:
