@@ -9,6 +9,7 @@
 import { Model } from './model.js'
 
 export const MOST_PANES = 4
+export const MOST_CONTEXT = 5 // lines around a hit
 const LINES = ['all', 'user']
 const LEVELS = ['error', 'warning']
 const SCOPES = ['log', 'job', 'all']
@@ -32,7 +33,12 @@ export const EMPTY_LIST = Object.freeze({
 /** One pane's log and where in it; `lineEnd` where several lines are meant. */
 export const EMPTY_PANE = Object.freeze({ task: '', file: '', gen: 0, line: null, lineEnd: null })
 
-const EMPTY_SEARCH = Object.freeze({ q: '', regex: false, ignoreCase: false, word: false, level: '', since: '', until: '', scope: 'log', hits: false })
+/** What is searched: in which lines, in which logs (lists with commas between), and how its hits are shown. */
+export const EMPTY_SEARCH = Object.freeze({
+  ...{ q: '', regex: false, ignoreCase: false, word: false, level: '', since: '', until: '' },
+  ...{ scope: 'log', tasks: '', ranks: '', kinds: '', proc: false },
+  ...{ hits: false, context: 0 },
+})
 
 const EMPTY = Object.freeze({ job: '', ...EMPTY_PANE, panes: Object.freeze([]), lines: '', ...EMPTY_SEARCH, list: EMPTY_LIST })
 
@@ -79,6 +85,11 @@ export function queryOf({ q, regex, ignoreCase, word, level, since, until }) {
   return { q, regex, ignoreCase, word, level, since, until }
 }
 
+/** All that a place says of a search. */
+export function searchOf(place) {
+  return Object.fromEntries(Object.keys(EMPTY_SEARCH).map((name) => [name, place[name]]))
+}
+
 /** The panes of a place, the first one first. */
 export function panesOf({ task, file, gen, line, lineEnd, panes }) {
   return [{ task, file, gen, line, lineEnd }, ...panes]
@@ -110,7 +121,12 @@ export function parsePlace(hash) {
     since: text('since'),
     until: text('until'),
     scope: oneOf(SCOPES, text('scope'), 'log'),
+    tasks: text('tasks'),
+    ranks: text('ranks'),
+    kinds: text('kinds'),
+    proc: given.get('proc') === '1',
     hits: given.get('hits') === '1',
+    context: Math.min(MOST_CONTEXT, Math.max(0, Math.floor(Number(text('context'))) || 0)),
     list: job ? EMPTY_LIST : Object.fromEntries(Object.keys(EMPTY_LIST).map((name) => [name, text(name)])),
   }
 }
@@ -138,7 +154,12 @@ export function formatPlace(place) {
   set('since', place.since)
   set('until', place.until)
   set('scope', place.scope !== 'log' && place.scope)
+  set('tasks', place.tasks)
+  set('ranks', place.ranks)
+  set('kinds', place.kinds)
+  set('proc', place.proc && '1')
   set('hits', place.hits && '1')
+  set('context', place.context)
   const text = named.toString().replaceAll('%2F', '/').replaceAll('%2C', ',').replaceAll('%3A', ':').replaceAll('%7C', '|')
   return text && `#${text}`
 }

@@ -90,13 +90,12 @@ export class Job extends Model {
   }
 
   ordinaryPath(task) {
-    return `modelarts-job-${this.id}-${task}.log`
+    return ownPath(this.id, task)
   }
 
   /** How an address names a stream. */
   placeOf(stream) {
-    const file = stream.path === this.ordinaryPath(stream.task) ? '' : stream.path
-    return { task: stream.task, file, gen: stream.generation }
+    return placeOf(stream)
   }
 
   /** How an address names a stream, and no line of it. */
@@ -118,4 +117,13 @@ export class Job extends Model {
     }
     return null
   }
+}
+
+/** How an address names a stream: `file` is left out for a task's own log. */
+export function placeOf({ job, task, path, generation }) {
+  return { task, file: path === ownPath(job, task) ? '' : path, gen: generation }
+}
+
+function ownPath(job, task) {
+  return `modelarts-job-${job}-${task}.log`
 }

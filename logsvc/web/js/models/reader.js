@@ -4,6 +4,8 @@ import { panesOf, queryOf, withPanes, MOST_PANES } from './address.js'
 import { Job } from './job.js'
 import { Log } from './log.js'
 import { Model } from './model.js'
+import { Hits } from './search-hits.js'
+import { RecentSearches } from './search-recent.js'
 import { Search } from './search.js'
 
 /** Fires `change` when the job, the panes or the active one are others. */
@@ -12,6 +14,7 @@ export class Reader extends Model {
     super()
     Object.assign(this, { http, openFollow, address, settings, job: null, panes: [], active: null })
     address.addEventListener('change', () => this.sync())
+    this.hits = new Hits({ http, reader: this, address, recent: new RecentSearches() })
   }
 
   /** Opens and closes what the address asks for. */
@@ -58,12 +61,6 @@ export class Reader extends Model {
     this.panes = this.panes.filter((one) => one !== pane)
     pane.close()
     this.address.go(withPanes(places))
-  }
-
-  /** Looks for something else, in every pane; the active one goes to the nearest hit. */
-  query(changes) {
-    this.active?.search?.set(changes)
-    this.address.go(changes, { replace: true })
   }
 
   setLines(lines) {
@@ -127,17 +124,17 @@ export class Reader extends Model {
     const log = new Log({ http: this.http, openFollow: this.openFollow, stream, lines: this.#lines, goesOn: this.job.next(stream) !== null })
     log.addEventListener('continues', () => this.job.reload())
     log.open()
-    return new Pane({ stream, log, search: new Search({ http: this.http, log }) })
+    return new Pane({ stream, log, search: new Search({ http: this.http, log, goOn: (direction) => this.hits.goOn(stream.id, direction) }) })
   }
 
   /** The log stays; filter or query may be others. A query from the address marks and counts, it does not move the reader. */
-  #syncPane({ log, search, anchor }) {
+  #syncPane({ log, search, place, anchor }) {
     if (!log) return
     if (log.lines !== this.#lines) {
       log.setLines(this.#lines, anchor())
       search.linesChanged()
     }
-    search.set(queryOf(this.address.place), { quiet: true })
+    search.set(queryOf(this.address.place), { quiet: true, line: place.line })
   }
 
   /** A link to a job opens its first log: from now on the address says which, and how it is shown. */

@@ -1,23 +1,26 @@
 /**
  * Search over the whole of one log: where the hits are, how many, and which of them is current.
  *
- * A hit is found (`count=none`) before hits are counted (`limit=0`); what is typed over is aborted.
+ * A hit is found (`count=none`) before hits are counted; what is typed over is aborted.
  */
 
 import { debounce } from '../helpers/timing.js'
 import { Model, wasAborted } from './model.js'
+import { LiteralMarker, isActive, lineParameters } from './search-query.js'
+import { inTurn } from './search-turn.js'
 
-const TYPING_MS = 180
+export const TYPING_MS = 180
 const RECOUNT_MS = 3000 // a growing log is counted again, at most this often
-const MOST_LISTED = 1000 // up to so many hits are listed, to know the current one's place among them
 const SPAN_PAUSE_MS = 150 // between two such questions, while a log grows or is scrolled
 const SPAN_LINES = 300 // lines asked for at once when hits on screen are marked by the service
+const NO_QUERY = Object.freeze({ q: '', regex: false, ignoreCase: false, word: false, level: '', since: '', until: '' })
 
 /** Fires `change`, and `jump` (with `detail.n`) when the reader should see a hit. */
 export class Search extends Model {
-  constructor({ http, log }) {
+  /** @param {(direction: number) => Promise<boolean>} goOn shows the nearest hit in another log, false where there is none */
+  constructor({ http, log, goOn }) {
     super()
-    Object.assign(this, { http, log, query: { q: '', regex: false, ignoreCase: false } })
+    Object.assign(this, { http, log, goOn, query: NO_QUERY, lookedAt: null })
     this.#clear()
     this.findSoon = debounce(() => this.find(), TYPING_MS)
     this.recountSoon = debounce(() => this.#count(), RECOUNT_MS)
@@ -27,32 +30,33 @@ export class Search extends Model {
   }
 
   get active() {
-    return this.query.q !== ''
+    return isActive(this.query)
   }
 
   /** Place of the current hit among all, from 1; null where it is not known. */
   get index() {
-    if (!this.current) return null
-    if (this.listed) {
-      const at = this.listed.indexOf(this.current.n)
-      if (at >= 0) return at + 1
-    }
-    return this.current.index
+    return this.current?.index ?? null
   }
 
-  /** What to look for; finds the nearest hit soon, or at once when `now`. */
-  set(changes, { now = false, quiet = false } = {}) {
+  /** What the API is asked for. */
+  get parameters() {
+    return lineParameters(this.query, this.log.lines)
+  }
+
+  /** What to look for. Finds the nearest hit soon; `quiet`: only counts, and the hit on `line` is the current one. */
+  set(changes, { quiet = false, line = null } = {}) {
     const query = { ...this.query, ...changes }
-    if (JSON.stringify(query) === JSON.stringify(this.query)) return
-    this.query = query
-    this.#abort()
-    this.#clear()
-    this.searching = this.active
-    this.changed()
-    if (!this.active) this.findSoon.cancel()
-    else if (quiet) this.#start()
-    else if (now) this.find()
-    else this.findSoon()
+    const same = JSON.stringify(query) === JSON.stringify(this.query)
+    if (same && (!quiet || !line || line === this.lookedAt)) return
+    if (quiet) this.lookedAt = line
+    if (!same) {
+      this.query = query
+      this.#abort()
+      this.#clear()
+    }
+    if (!this.active) this.changed()
+    else if (quiet) this.#look()
+    else this.#findSoon()
   }
 
   /** The rows are counted anew (user lines only, or all). */
@@ -60,7 +64,7 @@ export class Search extends Model {
     if (!this.active) return
     this.#abort()
     this.#clear()
-    this.#start()
+    this.#look()
   }
 
   /** Looks from the top of the screen on, then above it. */
@@ -68,30 +72,29 @@ export class Search extends Model {
     this.findSoon.cancel()
     if (!this.active) return
     const top = this.topLine()
-    this.#start()
-    await this.#step([{ after: top - 1 }, { before: top }])
+    if ((await this.#step([{ after: top - 1 }, { before: top }])) && this.current) this.#count()
   }
 
-  /** The hit after the current one (or after the top of the screen); goes on from the start. */
+  /** The hit after the current one (or after the top of the screen); goes on in the next log, or from the start. */
   async next() {
     if (!this.active) return
     if (this.searching && !this.current) return void this.findSoon.flush()
     const from = this.current?.n ?? this.selectedLine() ?? this.topLine() - 1
-    await this.#step([{ after: from }, { after: 0, wrapped: 'start' }], +1)
+    await this.#walk([{ after: from }, { after: 0, wrapped: 'start' }], +1)
   }
 
   async previous() {
     if (!this.active) return
     const from = this.current?.n ?? this.selectedLine() ?? this.topLine()
-    await this.#step([{ before: from }, { before: this.log.totalLines + 1, wrapped: 'end' }], -1)
+    await this.#walk([{ before: from }, { before: this.log.totalLines + 1, wrapped: 'end' }], -1)
   }
 
   /** Hits in a line that is on screen, in code points; null: not known yet. */
   spansOf(line) {
     if (!this.active || this.error) return []
     if (this.current?.n === line.n && this.current.text === line.text) return this.current.spans
-    if (!this.query.regex) {
-      if (!this.marked.has(line)) this.marked.set(line, this.#literalSpans(line.text))
+    if (!this.query.regex || !this.query.q) {
+      if (!this.marked.has(line)) this.marked.set(line, this.marker.spans(line))
       return this.marked.get(line)
     }
     if (line.n < this.known.from || line.n > this.known.to) return null
@@ -100,7 +103,7 @@ export class Search extends Model {
 
   /** Lines [first, last] are on screen: asks for the hits in them where only the service can tell. */
   needSpans(first, last) {
-    if (!this.active || !this.query.regex || this.error || this.spanRequest) return
+    if (!this.active || !this.query.regex || !this.query.q || this.error || this.spanRequest) return
     if (first >= this.known.from && last <= this.known.to) return
     this.#fetchSpans(Math.max(1, first - 50), last)
   }
@@ -109,22 +112,57 @@ export class Search extends Model {
     this.#abort()
   }
 
-  async #step(attempts, direction = 0) {
+  #findSoon() {
+    this.searching = true
+    this.changed()
+    this.findSoon()
+  }
+
+  /** Finds whether the reader looks at a hit, then counts. */
+  async #look() {
+    const line = this.lookedAt
+    if (line && line !== this.current?.n) {
+      this.current = null
+      if (!(await this.#step([{ after: line - 1 }], { only: line }))) return
+      if (this.total !== null && !this.current) return
+    } else if (this.total !== null) return
+    this.#count()
+  }
+
+  async #walk([onwards, around], direction) {
+    if (!(await this.#step([onwards], { direction, last: false }))) return
+    if (this.stood) return
+    if (await this.goOn(direction)) return
+    if (!(await this.#step([around], { direction }))) return
+    if (this.current && this.index === null) this.#count()
+  }
+
+  /**
+   * Stands at the first match of the first range that has one (and where `only` says so, only on that line).
+   *
+   * Returns: false where somebody else asked meanwhile.
+   */
+  async #step(attempts, { direction = 0, only = null, last = true } = {}) {
     this.stepRequest?.abort()
     const request = new AbortController()
     this.stepRequest = request
-    this.searching = true
+    Object.assign(this, { searching: true, stood: false })
     this.changed()
     try {
+      let exact = true
       for (const { wrapped, ...range } of attempts) {
-        const { matches } = await this.#ask({ ...range, limit: 1, count: 'none' }, request.signal)
-        if (!matches.length) continue
-        this.#stand(matches[0], wrapped ?? null, direction)
-        return
+        const answer = await this.#ask({ ...range, limit: 1, count: 'none' }, request.signal)
+        exact &&= answer.exact
+        const [match] = answer.matches
+        if (!match) continue
+        if (only === null || match.n === only) this.#stand(match, { wrapped: wrapped ?? null, direction, quiet: only !== null })
+        return true
       }
-      Object.assign(this, { current: null, wrapped: null, nothing: true })
+      if (last && only === null) Object.assign(this, { current: null, wrapped: null, total: 0, exact, countedLines: this.log.totalLines })
     } catch (error) {
-      if (!wasAborted(error)) this.error = error
+      if (wasAborted(error)) return false
+      this.error = error
+      return false
     } finally {
       if (this.stepRequest === request) {
         this.stepRequest = null
@@ -132,23 +170,20 @@ export class Search extends Model {
         this.changed()
       }
     }
+    return true
   }
 
-  #stand(match, wrapped, direction) {
-    const before = this.current?.index ?? null
+  #stand(match, { wrapped, direction, quiet }) {
+    const before = this.index
     let index = null
     if (wrapped === 'start') index = 1
     else if (wrapped === 'end') index = this.exact ? this.total : null
     else if (before !== null && direction) index = before + direction
-    Object.assign(this, { current: { ...match, index }, wrapped, nothing: false, error: null })
-    this.dispatchEvent(new CustomEvent('jump', { detail: { n: match.n } }))
+    Object.assign(this, { current: { ...match, index }, wrapped, error: null, stood: true, lookedAt: match.n })
+    if (!quiet) this.dispatchEvent(new CustomEvent('jump', { detail: { n: match.n } }))
   }
 
-  #start() {
-    this.searching = false
-    this.#count()
-  }
-
+  /** Counts the whole log; the same answer tells how many stand before the current hit. */
   async #count() {
     this.countRequest?.abort()
     const request = new AbortController()
@@ -156,15 +191,12 @@ export class Search extends Model {
     this.counting = true
     this.recountPending = false
     this.changed()
+    const { current } = this
     try {
-      const { total, exact } = await this.#ask({ limit: 0, count: 'exact' }, request.signal)
+      const page = current && current.index === null ? { after: current.n - 1, limit: 1 } : { limit: 0 }
+      const { total, exact, preceding = null } = await this.#ask({ ...page, count: 'exact' }, request.signal)
       Object.assign(this, { total, exact, countedLines: this.log.totalLines })
-      if (total > 0 && total <= MOST_LISTED && exact) {
-        const { matches } = await this.#ask({ after: 0, limit: MOST_LISTED, count: 'none' }, request.signal)
-        this.listed = matches.map(({ n }) => n)
-      } else {
-        this.listed = null
-      }
+      if (current && current === this.current && preceding !== null && page.limit) this.current = { ...current, index: preceding + 1 }
     } catch (error) {
       if (wasAborted(error)) return
       this.error = error
@@ -201,25 +233,14 @@ export class Search extends Model {
   }
 
   #ask(page, signal) {
-    const { q, regex, ignoreCase } = this.query
-    const query = { q, regex: regex ? 1 : 0, ignore_case: ignoreCase ? 1 : 0, lines: this.log.lines, ...page }
-    return this.http.matches(this.log.stream.id, query, { signal })
+    const ask = () => this.http.matches(this.log.stream.id, { ...this.parameters, ...page }, { signal })
+    return inTurn(ask, { signal, onWait: (waiting) => this.#setWaiting(waiting) })
   }
 
-  /** As the service does it: left to right, not overlapping; ignore-case is simple Unicode folding. */
-  #literalSpans(text) {
-    this.needle ??= new RegExp(this.query.q.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'), this.query.ignoreCase ? 'giu' : 'gu')
-    const spans = []
-    let points = 0
-    let at = 0
-    for (const hit of text.matchAll(this.needle)) {
-      points += pointsIn(text, at, hit.index)
-      const length = pointsIn(hit[0], 0, hit[0].length)
-      spans.push([points, points + length])
-      points += length
-      at = hit.index + hit[0].length
-    }
-    return spans
+  #setWaiting(waiting) {
+    if (waiting === this.waiting) return
+    this.waiting = waiting
+    this.changed()
   }
 
   #logChanged() {
@@ -231,9 +252,9 @@ export class Search extends Model {
   }
 
   #clear() {
-    Object.assign(this, { current: null, total: null, exact: true, countedLines: null, listed: null, counting: false, searching: false })
-    Object.assign(this, { wrapped: null, nothing: false, error: null, needle: null, marked: new WeakMap(), known: { from: 1, to: 0, spans: new Map() } })
-    this.recountPending = false
+    Object.assign(this, { current: null, total: null, exact: true, countedLines: null, counting: false, searching: false, stood: false })
+    Object.assign(this, { wrapped: null, error: null, waiting: false, recountPending: false })
+    Object.assign(this, { marker: new LiteralMarker(this.query), marked: new WeakMap(), known: { from: 1, to: 0, spans: new Map() } })
   }
 
   #abort() {
@@ -244,10 +265,4 @@ export class Search extends Model {
     this.findSoon?.cancel()
     this.recountSoon?.cancel()
   }
-}
-
-function pointsIn(text, start, end) {
-  let points = end - start
-  for (let i = start; i < end; i += 1) if ((text.charCodeAt(i) & 0xfc00) === 0xdc00) points -= 1
-  return points
 }

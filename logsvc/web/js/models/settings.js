@@ -9,6 +9,7 @@ const DEFAULTS = Object.freeze({
   theme: '', // '': as the system says
   userLines: false,
   wrap: false,
+  hitsHeight: 0, // 0: as the style sheet says
   times: false,
   jobColumns: USUAL_COLUMNS,
   jobFilters: false,

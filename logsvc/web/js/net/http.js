@@ -43,6 +43,10 @@ export class Http extends EventTarget {
     return this.#json(`streams/${encodeURIComponent(stream)}/overview`, query, options)
   }
 
+  search(query, options) {
+    return this.#json('search', query, options)
+  }
+
   /** Bytes [start, end) of a stream, as text. */
   async rawText(stream, start, end, options) {
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await this.rawBytes(stream, start, end, options))
@@ -77,7 +81,7 @@ export class Http extends EventTarget {
   async #json(path, parameters, options = {}) {
     const url = new URL(path, BASE)
     for (const [name, value] of Object.entries(parameters)) {
-      if (value !== undefined && value !== null && value !== '') url.searchParams.set(name, value)
+      for (const one of [value].flat()) if (one !== undefined && one !== null && one !== '') url.searchParams.append(name, one)
     }
     const answer = await this.#send(url, options)
     try {

@@ -6,6 +6,7 @@ import { html, useChanges, useEffect, useState } from './html.js'
 import { JobListView } from './job-list.js'
 import { JobView } from './job-view.js'
 import { Login } from './login.js'
+import { SearchPanel } from './search-panel.js'
 import { TopBar } from './top-bar.js'
 
 export function App({ address, settings, session, jobs, reader }) {
@@ -31,7 +32,8 @@ export function App({ address, settings, session, jobs, reader }) {
       <span>${t('app.lost')}</span>
       <button type="button" class="button" onClick=${() => session.retry()}>${t('app.retry')}</button>
     </div>`}
-    ${address.place.job ? html`<${JobView} reader=${reader} settings=${settings} />` : html`<${JobListView} jobs=${jobs} settings=${settings} />`}
+    ${address.place.job ? html`<${JobView} reader=${reader} settings=${settings} />` : html`<${JobListView} jobs=${jobs} settings=${settings} hits=${reader.hits} />`}
+    <${SearchPanel} hits=${reader.hits} settings=${settings} />
     ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
   `
 }

@@ -6,14 +6,16 @@ import { JobTable } from './job-table.js'
 import { CopyButton } from './copy.js'
 import { html, useChanges, useEffect } from './html.js'
 import { ErrorNotice, Loading, Notice } from './parts.js'
+import { SearchBar } from './search-bar.js'
 
-export function JobListView({ jobs, settings }) {
+export function JobListView({ jobs, settings, hits }) {
   useChanges(jobs, settings)
   useEffect(() => {
     jobs.start()
     return () => jobs.stop()
   }, [jobs])
   return html`<main class="jobs">
+    <div class="jobs-search"><${SearchBar} hits=${hits} onLeave=${() => document.activeElement.blur()} /></div>
     <${JobListHead} jobs=${jobs} settings=${settings} />
     ${settings.get('jobFilters') && html`<${JobFilters} jobs=${jobs} />`}
     <${Body} jobs=${jobs} settings=${settings} />

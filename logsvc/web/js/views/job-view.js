@@ -14,10 +14,9 @@ import { StreamTree } from './stream-tree.js'
 
 export function JobView({ reader, settings }) {
   useChanges(reader, reader.job, settings)
-  const searchInput = useRef(null)
   const jumpInput = useRef(null)
   const { job } = reader
-  useEffect(() => listenKeys({ reader, settings, searchInput, jumpInput }), [reader, settings])
+  useEffect(() => listenKeys({ reader, settings, jumpInput }), [reader, settings])
   if (!job) return null
   if (!job.streams) return html`<main class="job">${job.error ? html`<${JobError} job=${job} />` : html`<${Loading} />`}</main>`
   const { active, panes } = reader
@@ -27,7 +26,7 @@ export function JobView({ reader, settings }) {
     <div class="job-body">
       <${StreamTree} job=${job} stream=${active?.stream} task=${reader.task} reader=${reader} onTask=${(task) => openTask(task, reader)} />
       <div class="job-logs">
-        ${active?.log && html`<${LogTools} reader=${reader} pane=${active} settings=${settings} searchInput=${searchInput} jumpInput=${jumpInput} />`}
+        ${active?.log && html`<${LogTools} reader=${reader} pane=${active} settings=${settings} jumpInput=${jumpInput} />`}
         <div class="job-panes">
           ${panes.map((pane) => (pane.log ? html`<${LogView} reader=${reader} job=${job} pane=${pane} settings=${settings} key=${pane.id} />` : html`<${NoLog} reader=${reader} pane=${pane} key=${pane.id} />`))}
         </div>

@@ -3,7 +3,7 @@
 import { toEnd } from './log-view.js'
 
 /** Listens until the function that it returns is called; keys act on the active pane. */
-export function listenKeys({ reader, settings, searchInput, jumpInput }) {
+export function listenKeys({ reader, settings, jumpInput }) {
   const focus = (ref) => {
     ref.current.focus()
     ref.current.select()
@@ -11,9 +11,8 @@ export function listenKeys({ reader, settings, searchInput, jumpInput }) {
   const view = () => reader.active.view
   const end = () => toEnd(reader, reader.active)
   const bare = {
-    '/': () => focus(searchInput),
-    n: () => reader.active.search.next(),
-    N: () => reader.active.search.previous(),
+    n: () => reader.hits.step(1),
+    N: () => reader.hits.step(-1),
     g: () => focus(jumpInput),
     G: end,
     End: end,
@@ -28,16 +27,11 @@ export function listenKeys({ reader, settings, searchInput, jumpInput }) {
     PageDown: () => view().scrollPages(1),
     PageUp: () => view().scrollPages(-1),
     ' ': (event) => view().scrollPages(event.shiftKey ? -1 : 1),
-    Escape: () => reader.active.search.active && reader.query({ q: '' }),
+    Escape: () => reader.hits.active && reader.hits.clear(),
   }
   const pressed = (event) => {
     if (!reader.active?.view || event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]')) return
     const withControl = event.ctrlKey || event.metaKey
-    if (withControl && !event.altKey && event.key.toLowerCase() === 'f') {
-      event.preventDefault()
-      focus(searchInput)
-      return
-    }
     if (withControl || event.altKey || keepsKey(event)) return
     const action = Object.hasOwn(bare, event.key) ? bare[event.key] : null
     if (!action) return

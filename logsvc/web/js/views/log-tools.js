@@ -6,7 +6,7 @@ import { Icon } from './parts.js'
 import { SearchBar } from './search-bar.js'
 import { fileLabel } from './stream-tree.js'
 
-export function LogTools({ reader, pane, settings, searchInput, jumpInput }) {
+export function LogTools({ reader, pane, settings, jumpInput }) {
   const { log, search, stream } = pane
   useChanges(log, search, settings)
   const toPane = () => pane.view?.focus()
@@ -24,7 +24,7 @@ export function LogTools({ reader, pane, settings, searchInput, jumpInput }) {
       <${Icon} name="panel" />
     </button>
     <span class="log-file" title=${stream.path}>${fileLabel(stream)}</span>
-    <${SearchBar} search=${search} inputRef=${searchInput} onQuery=${(changes) => reader.query(changes)} onLeave=${toPane} />
+    <${SearchBar} hits=${reader.hits} search=${search} onLeave=${toPane} />
     <div class="log-tools">
       <label class="check" title=${t('log.hideSystemTitle')}>
         <input type="checkbox" id="hide-system" checked=${log.lines === 'user'} onChange=${(event) => reader.setLines(event.target.checked ? 'user' : 'all')} />

@@ -1,0 +1,102 @@
+/** The hits of a search, by job and log: which logs have some, how many, and those loaded so far. */
+
+import { naturalOrder } from '../helpers/format.js'
+import { KINDS } from './job.js'
+
+/** The hits of one log. */
+export class Group {
+  constructor({ stream, job, task, kind, path, generation, rank = null, total = null }) {
+    Object.assign(this, { stream, job, task, kind, path, generation, rank, total })
+    Object.assign(this, { hits: [], complete: false, open: true, request: null, error: null })
+  }
+
+  /** Hits that are known to be there and not loaded yet; 0 where all are, null where nobody knows. */
+  get missing() {
+    if (this.total !== null) return Math.max(0, this.total - this.hits.length)
+    return this.complete ? 0 : null
+  }
+
+  /** The next hits, in order. */
+  take(matches, next) {
+    const last = this.hits.at(-1)?.n ?? 0
+    this.hits.push(...matches.filter(({ n }) => n > last).map((match) => ({ ...match, group: this })))
+    this.complete = next === null
+    this.error = null
+  }
+
+  /** Loads anew, from the first hit on. */
+  forget() {
+    this.request?.abort()
+    Object.assign(this, { hits: [], complete: false, request: null, error: null })
+  }
+}
+
+/** Groups in the order in which they are shown: jobs as the service gives them, a job's logs as its tree has them. */
+export class Groups {
+  constructor() {
+    this.byStream = new Map()
+    this.jobs = [] // [{id, open, groups}]
+  }
+
+  get size() {
+    return this.byStream.size
+  }
+
+  /** Matching lines counted so far. */
+  get total() {
+    let total = 0
+    for (const group of this.byStream.values()) total += group.total ?? group.hits.length
+    return total
+  }
+
+  get inOrder() {
+    return this.jobs.flatMap(({ groups }) => groups)
+  }
+
+  get(stream) {
+    return this.byStream.get(stream) ?? null
+  }
+
+  /** Makes sure that these logs stand in the list; `total` where it is known. */
+  add(found) {
+    const touched = new Set()
+    for (const { total, ...of } of found) {
+      let group = this.byStream.get(of.stream)
+      if (!group) {
+        group = new Group(of)
+        this.byStream.set(of.stream, group)
+        touched.add(this.#job(of.job, group))
+      }
+      if (total !== undefined) group.total = total
+    }
+    for (const job of touched) job.groups.sort(treeOrder)
+  }
+
+  /** What stands before this log's first hit. */
+  before(stream) {
+    let before = 0
+    for (const group of this.inOrder) {
+      if (group.stream === stream) return before
+      before += group.total ?? 0
+    }
+    return null
+  }
+
+  abort() {
+    for (const group of this.byStream.values()) group.request?.abort()
+  }
+
+  #job(id, group) {
+    let job = this.jobs.find((one) => one.id === id)
+    if (!job) {
+      job = { id, open: true, groups: [] }
+      this.jobs.push(job)
+    }
+    job.groups.push(group)
+    return job
+  }
+}
+
+function treeOrder(a, b) {
+  return naturalOrder(a.task, b.task) || KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || naturalOrder(a.path, b.path) || b.generation - a.generation
+}

@@ -1,0 +1,255 @@
+"""Search over many logs in a real browser: what it counts, lists and says, against Python's own count."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from .conftest import Page, Service
+
+pytestmark = pytest.mark.browser
+
+SAMPLES = Path(__file__).parent.parent / "samples" / "real"
+TASKS = 100
+JOB = "fleet"
+Logs = dict[tuple[str, str], list[str]]
+
+ROWS = """
+return [...document.querySelectorAll('.hits-row')].map((row) => ({
+  kind: row.className.match(/is-(job|log|hit|rest)/)[1],
+  n: Number(row.querySelector('.is-match .hits-number')?.textContent ?? 0),
+  lines: [...row.querySelectorAll('.hits-line')].map((line) => Number(line.querySelector('.hits-number').textContent)),
+  text: row.querySelector('.is-match .hits-text')?.textContent ?? row.textContent,
+  marks: [...row.querySelectorAll('mark')].map((mark) => mark.textContent),
+  total: row.querySelector('.hits-total')?.textContent ?? '',
+  active: row.classList.contains('is-active'),
+  current: row.classList.contains('is-current'),
+}))
+"""
+
+
+def hits(page: Page) -> list[dict[str, Any]]:
+    """Rows of the list that are elements, from above."""
+    return list(page.run(ROWS))
+
+
+def matching(page: Page) -> list[dict[str, Any]]:
+    return [row for row in hits(page) if row["kind"] == "hit"]
+
+
+def summary(page: Page) -> str:
+    return page.text(".hits-summary strong")
+
+
+def see_summary(page: Page, words: str) -> None:
+    page.until(lambda: summary(page) == words, f"never said {words!r} but {summary(page)!r}")
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def path_of(kind: str, task: str) -> str:
+    rank = int(task.partition("-")[2])
+    if kind == "ordinary":
+        return f"modelarts-job-{JOB}-{task}.log"
+    if kind == "proc":
+        return f"modelarts-job-{JOB}-proc-rank-{rank}-device-0.txt"
+    return f"modelarts-job-{JOB}/ascend/process_log/rank_{rank}/plog/plog-{100 + rank}_20260101000000000.log"
+
+
+def a_log(kind: str, rank: int) -> list[str]:
+    """Lines in which what is looked for stands in some logs, in some cases, and as part of other words."""
+    lines = [f"{kind} {rank} step {n}" for n in range(1, 31)]
+    if rank % 3 == 0:
+        lines[4] += " Heron lands"
+        lines[20] += " heron, heron"
+    if rank % 10 == 0:
+        lines[9] = "[ModelArts Service Log] heron of the platform"
+        lines[12] += " herons_everywhere"
+    if kind == "plog" and rank % 25 == 0:
+        lines[15] = f"[ERROR] RUNTIME(100,python):2026-01-01-00:00:00 heron lost {rank}"
+    return lines
+
+
+@pytest.fixture(scope="module")
+def fleet(service: Service) -> Logs:
+    """300 logs of one job: of each task its own, one of its process, and a plog."""
+    logs: Logs = {}
+    frames = []
+    for rank in range(TASKS):
+        task = f"worker-{rank}"
+        for kind in ("ordinary", "proc", "plog"):
+            logs[task, kind] = a_log(kind, rank)
+            data = ("\n".join(logs[task, kind]) + "\n").encode()
+            head = {"job": JOB, "task": task, "path": path_of(kind, task), "generation": 0, "offset": 0}
+            frame = json.dumps({**head, "length": len(data), "final": True}).encode()
+            frames.append(struct.pack("<I", len(frame)) + frame + data)
+    service.call("POST", "/batch", b"".join(frames))
+    service.describe(JOB, name="a fleet of herons")
+    return logs
+
+
+def oracle(logs: Logs, matches: Callable[[str], object], *, proc: bool = False) -> tuple[int, int, int]:
+    """Matching lines, logs with some, logs searched."""
+    searched = {name: lines for name, lines in logs.items() if proc or name[1] != "proc"}
+    totals = [sum(1 for line in lines if matches(line)) for lines in searched.values()]
+    return sum(totals), sum(1 for total in totals if total), len(searched)
+
+
+def in_job(found: tuple[int, int, int]) -> str:
+    return f"{found[0]:,} matching lines in {found[1]} of {found[2]} logs of this job"
+
+
+QUERIES: dict[str, tuple[dict[str, object], Callable[[str], object]]] = {
+    "literal": ({"q": "heron"}, lambda line: "heron" in line),
+    "ignore-case": ({"q": "heron", "case": 0}, lambda line: "heron" in line.lower()),
+    "word": ({"q": "heron", "word": 1}, lambda line: re.search(r"(?<!\w)heron(?!\w)", line)),
+    "regex": (
+        {"q": r"heron(s_|, )|Heron l\w+$", "regex": 1},
+        lambda line: re.search(r"heron(s_|, )|Heron l\w+$", line),
+    ),
+    "user": ({"q": "heron", "lines": "user"}, lambda line: "heron" in line and "[ModelArts" not in line),
+    "errors": ({"level": "error"}, lambda line: line.startswith("[ERROR]")),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_whole_job_is_counted_and_said(page: Page, fleet: Logs, name: str) -> None:
+    query, matches = QUERIES[name]
+    page.open(JOB, **{"scope": "job", "hits": 1, "lines": "all", **query})
+    see_summary(page, in_job(oracle(fleet, matches)))
+    page.see("100 proc logs left out because their worker logs were searched", ".hits-summary")
+
+    page.click(".hits-summary .button-link")
+    see_summary(page, in_job(oracle(fleet, matches, proc=True)))
+    assert page.place()["proc"] == "1"
+    page.see("proc logs are searched too", ".hits-summary")
+
+
+def test_list_has_every_hit_by_log_and_stays_light(page: Page, fleet: Logs) -> None:
+    page.open(JOB, q="step", scope="job", hits=1, lines="all")
+    total = oracle(fleet, lambda line: "step" in line)[0]
+    see_summary(page, in_job(oracle(fleet, lambda line: "step" in line)))
+    first = [n for n, line in enumerate(fleet["worker-0", "ordinary"], 1) if "step" in line]
+    page.until(lambda: [row["n"] for row in matching(page)[:5]] == first[:5], "not the first hits of worker-0")
+    assert matching(page)[0]["marks"] == ["step"]
+    assert hits(page)[0]["total"] == f"{len(first)} matching lines"
+
+    page.run("const list = document.querySelector('.hits-list'); list.scrollTop = list.scrollHeight")
+    last = fleet["worker-99", "plog"]
+    page.until(lambda: (rows := matching(page)) and rows[-1]["text"] == last[-1], "never came to the last hit")
+    page.until(lambda: all(row["kind"] != "rest" for row in hits(page)), "hits on screen are not loaded")
+    assert total > 5000
+    assert page.run("return document.querySelectorAll('.hits-list *').length") < 400
+
+
+def test_click_opens_the_log_on_the_line(page: Page, fleet: Logs) -> None:
+    page.open(JOB, q="heron lost", scope="job", hits=1, lines="all")
+    see_summary(page, "4 matching lines in 4 of 200 logs of this job")
+    page.until(lambda: len(matching(page)) == 4, "not all are listed")
+    page.run("[...document.querySelectorAll('.hits-row.is-hit')][2].click()")
+    assert page.until_row(16, "is-current")["marks"] == ["heron lost"]
+    assert page.place() | {"task": "worker-50", "line": "16", "scope": "job", "hits": "1"} == page.place()
+    assert page.place()["file"] == path_of("plog", "worker-50")
+    page.until(
+        lambda: [row["current"] for row in matching(page)] == [False, False, True, False], "not shown in the list"
+    )
+    page.see_count("3 of 4")
+
+    page.browser.back()
+    page.until(lambda: page.place()["task"] == "worker-0", "Back does not lead back")
+    assert len(matching(page)) == 4
+
+
+def test_list_is_walked_by_keys(page: Page, fleet: Logs) -> None:
+    page.open(JOB, q="heron lost", scope="job", hits=1, lines="all")
+    page.until(lambda: len(matching(page)) == 4, "not all are listed")
+    tree = page.one(".hits-list")
+    tree.send_keys(Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_DOWN)
+    page.until(lambda: matching(page)[1]["active"], "the second hit is not active")
+    tree.send_keys(Keys.ENTER)
+    page.until(lambda: page.place().get("task") == "worker-25", "Enter opens nothing")
+    page.until_row(16, "is-current")
+    tree.send_keys(Keys.ARROW_UP, Keys.ARROW_LEFT)
+    page.until(lambda: len(matching(page)) == 3, "the log's hits are not folded away")
+    tree.send_keys(Keys.ARROW_RIGHT)
+    page.until(lambda: len(matching(page)) == 4, "they do not come back")
+
+
+def test_next_goes_on_into_the_next_log(page: Page, fleet: Logs) -> None:
+    page.open(JOB, scope="job", lines="all")
+    box = page.search("heron lost")
+    page.see_count("4 matching lines")
+    seen = []
+    for _ in range(5):
+        before = page.place().get("task"), page.place().get("line")
+        box = page.one(".search-input")
+        box.send_keys(Keys.ENTER)
+        page.until(lambda before=before: (page.place()["task"], page.place().get("line")) != before, "nothing happened")
+        page.until_row(16, "is-current")
+        seen.append(page.place()["task"])
+    assert seen == ["worker-0", "worker-25", "worker-50", "worker-75", "worker-0"]
+    page.see_count("1 of 4")
+    page.one(".search-input").send_keys(Keys.SHIFT, Keys.ENTER)
+    page.until(lambda: page.place()["task"] == "worker-75", "not backwards")
+    page.see_count("4 of 4")
+
+
+def test_all_jobs_are_searched_from_the_list_of_jobs(page: Page, service: Service, fleet: Logs) -> None:
+    service.append("pond", "a grebe\nno bird\n")
+    service.append("lake", "water\ngrebe grebe\n", task="worker-3")
+    service.describe("lake", name="a lake")
+    page.open()
+    page.search("grebe")
+    page.click(".search-list")
+    page.until(lambda: re.fullmatch(r"2 matching lines in 2 of \d+ logs of all jobs", summary(page)), summary(page))
+    page.until(lambda: [row["text"] for row in matching(page)] == ["grebe grebe", "a grebe"], "not by newest job")
+    page.until(lambda: "a lake" in hits(page)[0]["text"], "the job has no name")
+    page.click(".hits-row.is-hit")
+    page.until_row(2, "is-current")
+    assert page.place() | {"job": "lake", "task": "worker-3", "q": "grebe", "scope": "all", "hits": "1"} == page.place()
+    assert len(matching(page)) == 2
+    page.one("body").send_keys("n")
+    page.until(lambda: page.place()["job"] == "pond", "n does not go on in the next job")
+    page.until_row(1, "is-current")
+
+
+@pytest.fixture(scope="module")
+def samples(service: Service) -> dict[str, list[str]]:
+    """Lines of real logs."""
+    texts = {}
+    for name in ("maml", "nerf"):
+        raw = (SAMPLES / f"{name}.log").read_bytes()
+        service.append(f"sample-{name}", raw)
+        texts[name] = lines_of(raw.decode(errors="replace"))
+    return texts
+
+
+@pytest.mark.parametrize("sample", ["maml", "nerf"])
+@pytest.mark.parametrize(
+    ("query", "pattern", "flags"),
+    [
+        ({"q": "model"}, r"model", 0),
+        ({"q": "MODEL", "case": 0}, r"model", re.IGNORECASE),
+        ({"q": "model", "word": 1}, r"(?<![0-9A-Za-z_])model(?![0-9A-Za-z_])", 0),
+        ({"q": r"\b\d+\.\d+(%|s)\b|^\s*$", "regex": 1}, r"\b\d+\.\d+(%|s)\b|^\s*$", re.ASCII),
+    ],
+)
+def test_samples_are_counted_as_python_counts(
+    page: Page, samples: dict[str, list[str]], sample: str, query: dict[str, object], pattern: str, flags: int
+) -> None:
+    lines = samples[sample]
+    expected = [n for n, line in enumerate(lines, 1) if re.search(pattern, line, flags)]
+    page.open(f"sample-{sample}", **{"hits": 1, "lines": "all", **query})
+    words = "1 matching line" if len(expected) == 1 else f"{len(expected):,} matching lines"
+    see_summary(page, f"{words} in this log")
+    page.until(lambda: [row["n"] for row in matching(page)][:8] == expected[:8], "other lines are listed")
