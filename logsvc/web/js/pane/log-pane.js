@@ -95,6 +95,13 @@ export class LogPane {
     this.selection.all()
   }
 
+  /** Returns: whether anything was marked. */
+  clearSelection() {
+    const marked = !this.selection.empty
+    this.selection.clear()
+    return marked
+  }
+
   /** Moves the marked text's end, or that of the chosen lines, by so many rows. */
   extendSelection(rows) {
     if (this.selection.empty) {

@@ -9,8 +9,7 @@ import { perFrame } from '../helpers/timing.js'
 const PART_PX = 2
 const LEAST_MARK_PX = 2
 const SNAP_PX = 4 // a click so near to a mark means it
-const LANES = { errors: ['--red', 0, 0.55], warnings: ['--amber', 0, 0.55], matches: ['--mark-current', 0.6, 0.4] } // colour, left edge, width
-const PAINTED = ['warnings', 'errors', 'matches'] // from below
+const LANES = { errors: ['--red', 0, 0.36], warnings: ['--amber', 0.38, 0.26], matches: ['--mark-current', 0.66, 0.34] } // colour, left edge, width
 
 export class Minimap {
   /**
@@ -82,7 +81,7 @@ export class Minimap {
     this.painted = this.#key()
     if (!overview.counts) return
     const colors = getComputedStyle(canvas)
-    for (const kind of PAINTED) this.#paintLane(context, kind, colors, { width, height, least: LEAST_MARK_PX * ratio })
+    for (const kind of Object.keys(LANES)) this.#paintLane(context, kind, colors, { width, height, least: LEAST_MARK_PX * ratio })
   }
 
   #paintLane(context, kind, colors, { width, height, least }) {
@@ -94,7 +93,7 @@ export class Minimap {
     context.fillStyle = colors.getPropertyValue(color)
     parts.forEach((count, i) => {
       if (!count) return
-      context.globalAlpha = 0.55 + 0.45 * (Math.log1p(count) / most)
+      context.globalAlpha = 0.35 + 0.65 * (Math.log1p(count) / most)
       const px = Math.max(least, scale)
       context.fillRect(left * width, Math.min(height - px, i * scale), share * width, px)
     })

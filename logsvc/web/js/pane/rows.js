@@ -4,6 +4,7 @@ import { PLAIN } from '../helpers/ansi.js'
 import { foldLine } from '../helpers/folding.js'
 import { formatClock } from '../helpers/format.js'
 
+const CUT_BYTES = 64 * 1024 // of a long line's text are in the answers of the API
 const CONTENT = ['line', 'spans', 'end', 'raw'] // of what is shown: decides the text
 
 /** An empty row; `prepareRow` says what it is to show, `paintRow` draws it. */
@@ -149,7 +150,7 @@ function pieceNode(piece) {
 function extras({ folded, hiddenHit, cutHit }, { line, raw, words }) {
   const buttons = []
   if (folded || raw) buttons.push(button('raw', raw ? words.showFolded : hiddenHit ? words.hiddenHit : words.showRaw, hiddenHit && 'has-hit'))
-  if (line.cut) buttons.push(button('more', words.moreBytes(line.size_bytes - utf8Length(line.text)), cutHit && 'has-hit'))
+  if (line.cut) buttons.push(button('more', words.moreBytes(line.size_bytes - CUT_BYTES), cutHit && 'has-hit'))
   if (!buttons.length) return null
   const box = element('span', 'row-extra')
   box.append(...buttons)
@@ -162,10 +163,6 @@ function button(action, label, extraClass) {
   node.dataset.action = action
   node.textContent = label
   return node
-}
-
-function utf8Length(text) {
-  return new TextEncoder().encode(text).length
 }
 
 function element(name, classes) {

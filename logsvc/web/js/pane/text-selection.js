@@ -8,7 +8,7 @@
 
 const WORD = /[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu
 const EDGE_PX = 4 // so near to the view's edge a drag scrolls
-const SCROLL_PER_PX = 0.25 // and the farther beyond it, the faster
+const SCROLL_PER_PX = 0.5 // and the farther beyond it, the faster
 
 export class TextSelection {
   /**

@@ -10,7 +10,7 @@ export function listenKeys({ reader, settings, jumpInput }) {
   }
   const view = () => reader.active.view
   const end = () => toEnd(reader, reader.active)
-  const bare = {
+  const actions = {
     n: () => reader.hits.step(1),
     N: () => reader.hits.step(-1),
     g: () => focus(jumpInput),
@@ -27,19 +27,32 @@ export function listenKeys({ reader, settings, jumpInput }) {
     PageDown: () => view().scrollPages(1),
     PageUp: () => view().scrollPages(-1),
     ' ': (event) => view().scrollPages(event.shiftKey ? -1 : 1),
-    Escape: () => reader.hits.active && reader.hits.clear(),
+    e: () => view().showError(1),
+    E: () => view().showError(-1),
+    'Shift+ArrowDown': () => view().extendSelection(1),
+    'Shift+ArrowUp': () => view().extendSelection(-1),
+    'Shift+PageDown': () => view().extendPages(1),
+    'Shift+PageUp': () => view().extendPages(-1),
+    'Shift+End': () => view().extendSelection(Infinity),
+    'Shift+Home': () => view().extendSelection(-Infinity),
+    'Control+a': () => view().selectAll(),
+    Escape: () => view().clearSelection() || (reader.hits.active && reader.hits.clear()),
   }
   const pressed = (event) => {
     if (!reader.active?.view || event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]')) return
-    const withControl = event.ctrlKey || event.metaKey
-    if (withControl || event.altKey || keepsKey(event)) return
-    const action = Object.hasOwn(bare, event.key) ? bare[event.key] : null
-    if (!action) return
+    if (event.altKey || keepsKey(event)) return
+    const name = keyName(event)
+    if (!Object.hasOwn(actions, name)) return
     event.preventDefault()
-    action(event)
+    actions[name](event)
   }
   document.addEventListener('keydown', pressed)
   return () => document.removeEventListener('keydown', pressed)
+}
+
+/** "Control+a", "Shift+End", "G": a key with what is held; the shift of a letter or a sign is in it already. */
+function keyName({ key, ctrlKey, metaKey, shiftKey }) {
+  return `${ctrlKey || metaKey ? 'Control+' : ''}${shiftKey && key.length > 1 ? 'Shift+' : ''}${key}`
 }
 
 /** Whether the focused element has a use of its own for the key. */
