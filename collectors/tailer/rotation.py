@@ -17,7 +17,7 @@ from collectors.lines import lost_line
 from collectors.spool import SpooledFile, left_behind
 from collectors.tailer import copies, memory
 from collectors.tailer.discovery import CURRENT, Age, Discovery, Found, base_of
-from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
+from collectors.tailer.family import OVER_SECONDS, RECHECK_BYTES, Family, Held, Hint, Member
 from collectors.tailer.newcomers import Newcomers, size_on_disk
 from collectors.tailer.packed import PACKED, PackedFile
 from collectors.tailer.places import other_place
@@ -414,12 +414,43 @@ class Tailer:
                 taken = newest and newest.seen and not newest.lost
                 if newest and taken and newest.age == CURRENT and newest.place == family.place:
                     self._move_elsewhere(member)
+                elif newest and self._is_same(newest, member):
+                    self._renew(family, newest, member, found, now)
+                    continue
                 else:
                     self._append(family, member)
             else:
                 self._welcome_rotated(family, member, written, is_first, now)
             if not self._holds(member) and not member.unpacking:
                 member.file.close()  # looked at again in the next scan
+
+    @staticmethod
+    def _is_same(old: Member, member: Member) -> bool:
+        """
+        Whether a file has got another inode under its name: an overlay has copied it up, or it was mounted anew.
+
+        Not where the old one is still held and may be written to: on the same device, it has been replaced.
+        """
+        if old.seen or old.lost or old.pinned or type(old.file) is not TailedFile or old.file.name != member.file.name:
+            return False
+        if old.file.is_open and old.file.device == member.file.device:
+            return False
+        try:
+            return member.size >= old.existed and copies.is_alike(member, old) and copies.may_continue(member, old)
+        except OSError:
+            return False
+
+    def _renew(self, family: Family, old: Member, member: Member, found: Found, now: float) -> None:
+        """The member goes on in its new inode; the service compares the last bytes that it holds."""
+        assert isinstance(old.file, TailedFile) and isinstance(member.file, TailedFile)
+        self._remove(old)
+        member.file.move_to(old.file.sent)
+        member.file.ended_a_line = old.file.ends_in_a_line
+        old.file, old.recheck = member.file, min(old.file.sent, RECHECK_BYTES)
+        old.unread, old.blocked_until = "", 0.0
+        self._by_inode[old.key] = (family, old)
+        self._touch(family, old)
+        self._see(family, old, found, now)
 
     def _welcome_rotated(
         self, family: Family, member: Member, written: list[Member], is_first: bool, now: float
