@@ -20,12 +20,25 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import collector, ingest, limits, live, plan, restart, searches
+from bench import collector, ingest, limits, live, plan, restart, searches, viewer
 from bench.report import Report, title
 from bench.service import Service, WrongAnswer
 
 COLLECTED = ("collector-cost", "collector-speed", "collector-outage", "collector-streams")
-STEPS = ("limits", "store", "http", "windows", "searches", "live", "followers", "fleet", "restart", "jobs", *COLLECTED)
+STEPS = (
+    "limits",
+    "store",
+    "http",
+    "windows",
+    "searches",
+    "live",
+    "followers",
+    "fleet",
+    "restart",
+    "jobs",
+    *COLLECTED,
+    "viewer",
+)
 ON_SERVICE = {"http", "windows", "searches", "live", "followers", "fleet", "restart"}
 NEED_LOGS = {"http", "windows", "searches", "restart"}
 BROKEN = (WrongAnswer, RuntimeError, OSError, TimeoutError, http.client.HTTPException, subprocess.SubprocessError)
@@ -85,13 +98,14 @@ def _measure(report: Report, corpus: plan.Corpus, scale: plan.Scale, only: set[s
         finally:
             service.stop()
     step("jobs", lambda: ingest.many_jobs(report, folder, corpus, scale.jobs_bytes))
-    collected: dict[str, Callable[[Service], None]] = {
+    alone: dict[str, Callable[[Service], None]] = {
         "collector-cost": lambda service: collector.costs(report, service, scale, folder),
         "collector-speed": lambda service: collector.full_speed(report, service, corpus, folder),
         "collector-outage": lambda service: collector.outage(report, service, scale, folder),
         "collector-streams": lambda service: collector.many_streams(report, service, scale, folder),
+        "viewer": lambda service: viewer.viewer(report, service, scale),
     }
-    for name, measure in collected.items():
+    for name, measure in alone.items():
         step(name, partial(_on_its_own, Service(folder / name), measure))
 
 

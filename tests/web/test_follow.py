@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,27 +18,7 @@ from .proxy import Proxy
 
 pytestmark = pytest.mark.browser
 
-# Every row that ever stands in the pane: its number and text once its line is there, and whether rows ever stood in
-# another order than that of their numbers.
-RECORD = """
-window.painted = new Map()
-window.wrong = []
-const record = () => {
-  let before = 0
-  for (const row of document.querySelectorAll('.pane-rows > .row')) {
-    const n = Number(row.querySelector('.row-number').textContent)
-    if (before && n !== before + 1) window.wrong.push(`${n} after ${before}`)
-    before = n
-    if (row.classList.contains('is-loading')) continue
-    const text = row.querySelector('.row-text').textContent
-    if (window.painted.has(n) && window.painted.get(n) !== text) window.wrong.push(`${n}: ${text}`)
-    window.painted.set(n, text)
-  }
-}
-const everything = { childList: true, subtree: true, characterData: true }
-new MutationObserver(record).observe(document.querySelector('.pane-rows'), everything)
-record()
-"""
+PAGE = Path(__file__).parent.parent.parent / "bench" / "page.js"
 
 
 def a_log(first: int, last: int) -> str:
@@ -83,46 +64,20 @@ def growing(service: Service, job: str, first: int, *, a_second: int) -> Iterato
 def scroll_through(page: Page) -> None:
     """From the first line to the last, a page at a time, as fast as they load."""
     page.browser.set_script_timeout(120)
-    stuck = page.browser.execute_async_script(
-        """const done = arguments[0]
-        const press = (key) => document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))
-        const frame = () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
-        const rows = () => [...document.querySelectorAll('.pane-rows > .row')]
-        const loaded = async () => {
-          for (let tries = 0; rows().some((row) => row.classList.contains('is-loading')); tries += 1) {
-            if (tries > 1000) return done(rows()[0].textContent)
-            await frame()
-          }
-        }
-        const walk = async () => {
-          press('Home')
-          await frame()
-          for (let before = ''; before !== rows().at(-1).textContent + rows()[0].textContent; ) {
-            await loaded()
-            before = rows().at(-1).textContent + rows()[0].textContent
-            press('PageDown')
-            await frame()
-          }
-          done('')
-        }
-        walk()"""
-    )
-    assert stuck == ""
+    assert page.browser.execute_async_script("bench.walk().then(arguments[0])") is None
 
 
 def assert_exact(page: Page, last: int) -> None:
     """Lines 1 to `last`, each as it was written, in order, at every moment."""
-    assert page.run("return window.wrong") == []
-    assert page.run("return [...window.painted].sort(([a], [b]) => a - b).map(([, text]) => text)") == [
-        f"line {n}" for n in range(1, last + 1)
-    ]
+    assert page.run("return bench.wrong") == []
+    assert page.run("return bench.recorded()") == [f"line {n}" for n in range(1, last + 1)]
 
 
 def test_cut_again_and_again_every_line_stands_in_its_place(service: Service, page: Page) -> None:
     service.append("cuts", a_log(1, 100))
     page.open("cuts")
     page.until_last("line 100")
-    page.run(RECORD)
+    page.run(f"{PAGE.read_text()}\nbench.record()")
 
     with growing(service, "cuts", 101, a_second=500) as last:
         for _ in range(12):
