@@ -16,10 +16,11 @@ import numpy as np
 
 from logsvc.errors import StoreUnavailable
 from logsvc.stores.embedded.catalog import Catalog
+from logsvc.stores.embedded.marks import ChunkMarks, decode_marks
 from logsvc.stores.embedded.octets import line_ends
-from logsvc.stores.embedded.packer import ChunkMarks, decode_marks, decompress
 from logsvc.stores.embedded.segments import Place, SegmentFiles
 from logsvc.stores.embedded.tail import HotStream, Tail, View
+from logsvc.stores.embedded.zstd import decompress
 
 CACHED_BYTES = 8 * 1024 * 1024  # of unpacked chunks, for windows that follow each other
 
@@ -237,15 +238,23 @@ class Blocks:
                 found += [ChunkRow._make(row) for row in reader.execute(f"{ROW} WHERE column_no IN ({marks})", some)]
         return found
 
-    def marks(self, snap: Snapshot) -> Iterator[tuple[int, int, ChunkMarks]]:
-        """Of each of the snapshot's chunks, in order: lines and user lines before it, and its marks."""
+    def marks(self, snap: Snapshot, batch_bytes: int) -> Iterator[list[tuple[int, int, bytes]]]:
+        """Of the snapshot's chunks, in order and many at a time: lines and user lines before it, marks unfolded."""
         with self._catalog.reader() as reader:
             found = reader.execute(
                 "SELECT lines_before, users_before, marks FROM chunks WHERE stream = ? AND offset < ? ORDER BY offset",
                 (snap.stream, snap.packed_bytes),
             )
-            for lines_before, users_before, marks in found:
-                yield lines_before, users_before, decode_marks(marks)
+            batch: list[tuple[int, int, bytes]] = []
+            size = 0
+            for lines_before, users_before, packed in found:
+                batch.append((lines_before, users_before, decompress(packed)))
+                size += len(batch[-1][2])
+                if size >= batch_bytes:
+                    yield batch
+                    batch, size = [], 0
+            if batch:
+                yield batch
 
     def block(self, row: ChunkRow, *, cache: bool = True) -> Block:
         """A chunk."""

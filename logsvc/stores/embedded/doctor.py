@@ -17,8 +17,8 @@ import zstandard
 
 from logsvc.stores.embedded import catalog as files
 from logsvc.stores.embedded.grams import COLUMNS, GROUP_BYTES
-from logsvc.stores.embedded.packer import decompress
 from logsvc.stores.embedded.segments import CHUNK, Frame, frames
+from logsvc.stores.embedded.zstd import decompress
 
 NEWLINE = b"\n"
 Progress = Callable[[int, int], None]  # bytes checked, bytes in all

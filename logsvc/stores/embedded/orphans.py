@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from logsvc.errors import LogsvcError, StoreUnavailable
 from logsvc.model.chunk import Appended, Chunk
 from logsvc.model.stream import StreamName
-from logsvc.stores.embedded.packer import decompress
 from logsvc.stores.embedded.segments import NAME, TORN, Frame, Orphans, SegmentFiles, frames
+from logsvc.stores.embedded.zstd import decompress
 
 T = TypeVar("T")
 Store = Callable[[Sequence[Chunk]], Awaitable[list[Appended | LogsvcError]]]

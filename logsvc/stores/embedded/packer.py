@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import zstandard
 
 from logsvc.model.chunk import TAIL_BYTES
 from logsvc.stores.embedded.grams import Words, column_of
 from logsvc.stores.embedded.lines import WORDS, LineMarks, LineScanner, Look
+from logsvc.stores.embedded.marks import encode_marks
 from logsvc.stores.embedded.octets import line_ends
 from logsvc.stores.embedded.segments import Place, Segment, SegmentFiles
 from logsvc.stores.embedded.tail import HotStream, Tail, View
+from logsvc.stores.embedded.zstd import compress
 
 CHUNK_BYTES = 512 * 1024
-LEVEL = 1  # zstd: 1 packs these logs as tightly as 3 does, in half the time
 THREADS = 2
 SYNC_THREADS = 12  # they wait for the disk, which does several syncs as fast as one
 
@@ -206,52 +206,6 @@ class Packer:
         return Packed(task, chunks, scanner, at, (tail.packed_end + end)[-TAIL_BYTES:], rest)
 
 
-def encode_marks(marks: LineMarks, starts: list[int], received_ms: list[int]) -> bytes:
-    """System, error and warning lines of a chunk, and when its bytes arrived, for the catalog."""
-    lists = [np.frombuffer(part.tobytes(), np.uint32) for part in (marks.system, marks.errors, marks.warnings)]
-    lists.append(np.array(starts, np.uint32))
-    counts = np.array([len(part) for part in lists], np.uint32)
-    times = np.array(received_ms, np.int64)
-    parts = [counts, *(np.diff(part, prepend=np.uint32(0)) for part in lists), np.diff(times, prepend=np.int64(0))]
-    return _compressor().compress(b"".join(part.tobytes() for part in parts))
-
-
-@dataclass(frozen=True)
-class ChunkMarks:
-    """`encode_marks` read back; line indices and byte starts are relative to the chunk."""
-
-    system: np.ndarray
-    errors: np.ndarray
-    warnings: np.ndarray
-    starts: np.ndarray
-    received_ms: np.ndarray
-
-
-def decode_marks(blob: bytes) -> ChunkMarks:
-    """What `encode_marks` wrote."""
-    data = decompress(blob)
-    counts = np.frombuffer(data, np.uint32, 4).tolist()
-    at, lists = 16, []
-    for count in counts:
-        lists.append(np.cumsum(np.frombuffer(data, np.uint32, count, at), dtype=np.int64))
-        at += 4 * count
-    system, errors, warnings, starts = lists
-    return ChunkMarks(system, errors, warnings, starts, np.cumsum(np.frombuffer(data, np.int64, counts[3], at)))
-
-
-def decompress(payload: bytes) -> bytes:
-    """One zstd frame unfolded."""
-    if not hasattr(_local, "decompressor"):
-        _local.decompressor = zstandard.ZstdDecompressor()
-    return _local.decompressor.decompress(payload)
-
-
-def _compressor() -> zstandard.ZstdCompressor:
-    if not hasattr(_local, "compressor"):
-        _local.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-    return _local.compressor
-
-
 @dataclass(frozen=True)
 class _Squeezed:
     """What can be had of a chunk without knowing what comes before it."""
@@ -265,7 +219,7 @@ class _Squeezed:
 
 
 def _squeeze(data: bytes) -> _Squeezed:
-    payload = _compressor().compress(data)
+    payload = compress(data)
     octets = np.frombuffer(data, np.uint8)
     bits, words = column_of(octets, _WORDS)
     ends = line_ends(data)

@@ -58,9 +58,9 @@ class _Found:
 
     count: int = 0
     preceding: int = 0  # of them, in front of where the page begins (or ends, where it goes backwards)
-    buckets: np.ndarray | int = 0  # of them, in each bucket
     scanned_bytes: int = 0
     matches: list[Match] = field(default_factory=list)
+    in_buckets: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     unfinished: bool = False
 
 
@@ -101,7 +101,11 @@ class _Run:
     scanner: Scanner
     page: _Page
     limits: Limits
-    buckets: Buckets | None = None
+    buckets: Buckets | None = None  # to count the matching lines in
+
+    def nothing_found(self) -> _Found:
+        """Yet."""
+        return _Found(in_buckets=self.buckets.empty()) if self.buckets else _Found()
 
 
 class Searcher:
@@ -154,7 +158,7 @@ class Searcher:
             rows=into.rows,
             errors=errors.tolist(),
             warnings=warnings.tolist(),
-            matches=(into.empty() + found.buckets).tolist() if scanner else None,
+            matches=found.in_buckets.tolist() if scanner else None,
             exact=not (found.unfinished or limits.passed),
         )
 
@@ -263,7 +267,7 @@ class Searcher:
         return self._look(run, self._parts(snap, scanner, self._candidates(scanner, snap), seams))
 
     def _look(self, run: _Run, parts: list[_Part]) -> _Found:
-        whole, scanner = _Found(), run.scanner
+        whole, scanner = run.nothing_found(), run.scanner
         if scanner.query.before is not None:
             parts = parts[::-1]
         if not scanner.query.count:
@@ -276,7 +280,7 @@ class Searcher:
         for found in self._ordered(run, units):
             whole.count += found.count
             whole.preceding += found.preceding
-            whole.buckets += found.buckets
+            whole.in_buckets += found.in_buckets
             whole.scanned_bytes += found.scanned_bytes
             whole.unfinished |= found.unfinished
             run.page.add(run.snap.stream, found.matches)
@@ -302,7 +306,7 @@ class Searcher:
                 future.cancel()
 
     def _unit(self, run: _Run, parts: list[_Part]) -> _Found:
-        found, scanner = _Found(), run.scanner
+        found, scanner = run.nothing_found(), run.scanner
         for part in parts:
             if run.limits.passed:
                 found.unfinished = True
@@ -321,7 +325,8 @@ class Searcher:
             found.count += len(numbers)
             found.preceding += int(np.searchsorted(numbers, scanner.page_begin))
             if run.buckets:
-                found.buckets += run.buckets.count(indices, block.lines_before, block.users_before, block.marks)
+                before = {"lines_before": block.lines_before, "users_before": block.users_before}
+                run.buckets.count(found.in_buckets, indices, block.marks.system, **before)
             room = run.page.room - len(found.matches)
             if room > 0:
                 found.matches += self._page_of(run, block, numbers, room)
