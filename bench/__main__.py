@@ -24,7 +24,7 @@ from bench import collector, ingest, limits, live, plan, restart, searches, view
 from bench.report import Report, title
 from bench.service import Service, WrongAnswer
 
-COLLECTED = ("collector-cost", "collector-speed", "collector-outage", "collector-streams")
+COLLECTED = ("collector-cost", "collector-speed", "collector-outage", "collector-streams", "collector-run")
 STEPS = (
     "limits",
     "store",
@@ -98,6 +98,7 @@ def _measure(report: Report, corpus: plan.Corpus, scale: plan.Scale, only: set[s
         finally:
             service.stop()
     step("jobs", lambda: ingest.many_jobs(report, folder, corpus, scale.jobs_bytes))
+    step("collector-run", lambda: collector.printing(report, scale, folder))
     alone: dict[str, Callable[[Service], None]] = {
         "collector-cost": lambda service: collector.costs(report, service, scale, folder),
         "collector-speed": lambda service: collector.full_speed(report, service, corpus, folder),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,17 @@ FOLLOWED = 48  # of the fleet's streams; each of their lines is timed
 START_SECONDS = 8.0  # interpreter, first scan, first answers and what was written last are not the running cost
 DESCRIPTORS = 1024  # what a collector gets on most machines
 LATE_SECONDS = 60.0
+PRINTED_LINES, PRINTED_TIMES = 2_000_000, 3  # in full; fewer lines where less is measured
+PRINTS = """if True:
+    import sys, time
+    line, start = "x" * 99, time.perf_counter()
+    for _ in range(int(sys.argv[1])):
+        print(line)
+    sys.stdout.flush()
+    took = time.perf_counter() - start
+    with open(sys.argv[2], "w") as file:
+        file.write(str(took))
+"""
 
 
 def costs(report: Report, service: Service, scale: Scale, folder: Path) -> None:
@@ -119,6 +131,27 @@ def many_streams(report: Report, service: Service, scale: Scale, folder: Path) -
         f"cores: collector {cores:.2f}, service {service_cores:.2f}; {behind} bytes not there in the end"
     )
     report.at_most("collector: 3,200 streams x 10 lines/s, readable, p99", percentile(times, 99), 2, "s", note)
+
+
+def printing(report: Report, scale: Scale, folder: Path) -> None:
+    """What `run` costs a command that does nothing but print, beside a pipe to `cat`; there is no service."""
+    lines = PRINTED_LINES * scale.collector_seconds // 60
+    took, state = folder / "took", folder / "run-state"
+    program = [sys.executable, "-c", PRINTS, str(lines), str(took)]
+    under = [sys.executable, "-m", "collectors", "run", "--job", "bench-run", "--server", "http://127.0.0.1:9"]
+    ways = {
+        "cat": ["sh", "-c", '"$@" | cat', "sh", *program],
+        "run": [*under, "--state-dir", str(state), "--drain", "0", "--", *program],
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(PRINTED_TIMES):
+        for way, command in ways.items():
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
+            seconds[way].append(float(took.read_text()))
+            shutil.rmtree(state, ignore_errors=True)
+    run, cat = median(seconds["run"]), median(seconds["cat"])
+    note = f"{lines:,} lines of 100 bytes, no service: {run:.2f} s, `| cat` {cat:.2f} s"
+    report.at_most("collector: print() under `run`, beside `| cat`", run / cat, 1.1, "x", note)
 
 
 class _Collector:
