@@ -1,28 +1,31 @@
 /** One job and its streams, kept fresh by asking now and then. */
 
 import { naturalOrder } from '../helpers/format.js'
+import { ASCEND_KINDS, filesByKind } from './file-tree.js'
 import { Model, wasAborted } from './model.js'
 
 const POLL_MS = 5000
-export const KINDS = ['ordinary', 'proc', 'plog', 'device', 'mindspore', 'other']
+const POLL_SHARE = 10 // a job with many files is asked for more rarely: so many times as long as an answer takes
 
 export class Job extends Model {
   constructor({ http, id }) {
     super()
     Object.assign(this, { http, id, job: null, streams: null, error: null })
+    this.byTask = new Map()
+    this.trees = new Map()
     this.request = null
     this.timer = null
   }
 
   start() {
     this.reload()
-    this.timer = setInterval(() => document.hidden || this.request || this.reload(), POLL_MS)
     return this
   }
 
   stop() {
-    clearInterval(this.timer)
+    clearTimeout(this.timer)
     this.request?.abort()
+    this.request = null
   }
 
   async reload() {
@@ -30,37 +33,33 @@ export class Job extends Model {
     const request = new AbortController()
     this.request = request
     const { signal } = request
+    const began = performance.now()
+    clearTimeout(this.timer)
     try {
       const [job, { streams }] = await Promise.all([this.http.job(this.id, { signal }), this.http.streams(this.id, { signal })])
-      Object.assign(this, { job, streams, error: null })
+      Object.assign(this, { job, error: null })
+      this.#takeStreams(streams)
     } catch (error) {
       if (wasAborted(error)) return
       this.error = error
     } finally {
       if (this.request === request) {
         this.request = null
+        this.timer = setTimeout(() => this.#poll(), Math.max(POLL_MS, POLL_SHARE * (performance.now() - began)))
         this.changed()
       }
     }
   }
 
   get tasks() {
-    const named = new Set([...(this.job?.tasks ?? []), ...(this.streams ?? []).map((stream) => stream.task)])
+    const named = new Set([...(this.job?.tasks ?? []), ...this.byTask.keys()])
     return [...named].sort(naturalOrder)
   }
 
   /** [{kind, files: [{path, streams}]}] of a task: only kinds that it has; a file's streams are its generations, newest first. */
   tree(task) {
-    return KINDS.map((kind) => {
-      const files = new Map()
-      for (const stream of this.streams ?? []) {
-        if (stream.task !== task || stream.kind !== kind) continue
-        if (!files.has(stream.path)) files.set(stream.path, [])
-        files.get(stream.path).push(stream)
-      }
-      const sorted = [...files].sort(([a], [b]) => naturalOrder(a, b))
-      return { kind, files: sorted.map(([path, streams]) => ({ path, streams: streams.sort((a, b) => b.generation - a.generation) })) }
-    }).filter(({ files }) => files.length > 0)
+    if (!this.trees.has(task)) this.trees.set(task, filesByKind(this.byTask.get(task) ?? []))
+    return this.trees.get(task)
   }
 
   /** The stream that a place names: the file's newest generation unless it says which; null where there is none. */
@@ -107,6 +106,35 @@ export class Job extends Model {
   #generations({ task, path }) {
     const same = (this.streams ?? []).filter((stream) => stream.task === task && stream.path === path)
     return same.sort((a, b) => b.generation - a.generation)
+  }
+
+  #poll() {
+    if (!document.hidden) return this.reload()
+    this.timer = setTimeout(() => this.#poll(), POLL_MS)
+    return undefined
+  }
+
+  #takeStreams(streams) {
+    this.streams = streams
+    this.trees.clear()
+    this.byTask = new Map()
+    for (const stream of streams) {
+      if (!this.byTask.has(stream.task)) this.byTask.set(stream.task, [])
+      this.byTask.get(stream.task).push(stream)
+    }
+  }
+
+  /** A task's own log, its newest generation; null where it has none. */
+  ownLog(task) {
+    const own = this.tree(task).find(({ kind }) => kind === 'ordinary')
+    return own?.files[0].streams[0] ?? null
+  }
+
+  /** Kinds of Ascend logs that a task should have and does not. */
+  missing(task) {
+    const ascend = this.job?.accelerator === 'ascend' || (this.streams ?? []).some(({ kind }) => ASCEND_KINDS.includes(kind))
+    const has = this.tree(task).map(({ kind }) => kind)
+    return ascend ? ASCEND_KINDS.filter((kind) => !has.includes(kind)) : []
   }
 
   /** Worker 0's own log, its newest generation; else the first log there is. */

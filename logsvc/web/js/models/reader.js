@@ -56,6 +56,11 @@ export class Reader extends Model {
     this.activate(this.panes.at(-1))
   }
 
+  /** Opens these logs side by side, and nothing else. */
+  compare(streams) {
+    this.address.go(withPanes(streams.map((stream) => this.job.startOf(stream))))
+  }
+
   closePane(pane) {
     const places = panesOf(this.address.place).filter((_, at) => this.panes[at] !== pane)
     this.panes = this.panes.filter((one) => one !== pane)

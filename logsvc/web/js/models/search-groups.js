@@ -1,7 +1,7 @@
 /** The hits of a search, by job and log: which logs have some, how many, and those loaded so far. */
 
 import { naturalOrder } from '../helpers/format.js'
-import { KINDS } from './job.js'
+import { KINDS } from './file-tree.js'
 
 /** The hits of one log. */
 export class Group {

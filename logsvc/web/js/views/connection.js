@@ -5,8 +5,7 @@ import { html, useEffect, useState } from './html.js'
 import { follow } from './top-bar.js'
 import { errorWords } from './words.js'
 
-export function Connection({ log, reader, pane }) {
-  const { job } = reader
+export function Connection({ log, job, reader, pane }) {
   const next = job.next(log.stream)
   const [name, words] = connectionWords(log, job)
   const waiting = log.connection === 'waiting'

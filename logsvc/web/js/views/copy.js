@@ -7,7 +7,7 @@ import { Icon } from './parts.js'
 const DONE_MS = 1500
 
 /** A button that copies `text()`, and says for a moment that it did. */
-export function CopyButton({ text, label, title = label, bare = false }) {
+export function CopyButton({ text, label, title = label, icon = 'copy', bare = false }) {
   const [done, setDone] = useState(false)
   useEffect(() => {
     const timer = done && setTimeout(() => setDone(false), DONE_MS)
@@ -19,7 +19,7 @@ export function CopyButton({ text, label, title = label, bare = false }) {
   }
   const words = done ? t('app.copied') : label
   return html`<button type="button" class="copy ${bare ? 'is-bare' : ''} ${done ? 'is-done' : ''}" title=${done ? words : title} aria-label=${bare ? (done ? words : title) : null} onClick=${copy}>
-    <${Icon} name=${done ? 'check' : 'link'} />${!bare && html`<span>${words}</span>`}
+    <${Icon} name=${done ? 'check' : icon} />${!bare && html`<span>${words}</span>`}
   </button>`
 }
 

@@ -24,7 +24,7 @@ export function JobView({ reader, settings }) {
     <${JobHead} job=${job} reader=${reader} />
     ${job.job.findings?.length > 0 && html`<${Findings} job=${job.job} now=${Date.now()} />`}
     <div class="job-body">
-      <${StreamTree} job=${job} stream=${active?.stream} task=${reader.task} reader=${reader} onTask=${(task) => openTask(task, reader)} />
+      <${StreamTree} job=${job} task=${reader.task} reader=${reader} onTask=${(task) => openTask(task, reader)} />
       <div class="job-logs">
         ${active?.log && html`<${LogTools} reader=${reader} pane=${active} settings=${settings} jumpInput=${jumpInput} />`}
         <div class="job-panes">
@@ -40,7 +40,7 @@ function JobHead({ job, reader }) {
   return html`<div class="job-head">
     <${Status} status=${facts.status} />
     <span class="job-id" title=${facts.id}>${facts.id}</span>
-    <${CopyButton} text=${() => fullLink(reader.address.href({ job: facts.id }))} label=${t('job.copyLink')} bare />
+    <${CopyButton} text=${() => fullLink(reader.address.href({ job: facts.id }))} label=${t('job.copyLink')} icon="link" bare />
     ${facts.owner && html`<span class="job-fact">${t('job.owner', { owner: facts.owner })}</span>`}
     <span class="job-fact">${t('job.created', { time: formatDateTime(facts.created_at) })}</span>
     ${facts.ended_at && html`<span class="job-fact">${t('job.ended', { time: formatDateTime(facts.ended_at) })}</span>`}
@@ -50,11 +50,12 @@ function JobHead({ job, reader }) {
   </div>`
 }
 
-/** The same kind of file in the other task, else its first. */
+/** The same kind of file in the other task, of the same device where it has one, else its first. */
 function openTask(task, reader) {
   const { job, active } = reader
   const files = job.tree(task)
-  const file = (files.find(({ kind }) => kind === active.stream?.kind) ?? files[0])?.files[0]
+  const same = files.find(({ kind }) => kind === active.stream?.kind) ?? files[0]
+  const file = same?.files.find(({ streams: [{ device }] }) => device === active.stream?.device) ?? same?.files[0]
   reader.go(active, file ? job.startOf(file.streams[0]) : { ...EMPTY_PANE, task })
 }
 

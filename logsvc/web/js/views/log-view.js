@@ -48,6 +48,8 @@ export function LogView({ reader, job, pane, settings }) {
   }, [log])
 
   useEffect(() => pane.view.setWords(paneWords()), [log, language])
+  const previous = job.previous(log.stream)
+  useEffect(() => pane.view.setStart(previous && fileStart(log.stream, previous, reader.href(pane, job.startOf(previous)))), [log, previous?.id, language])
   useEffect(() => pane.view.setColumns({ wrap: settings.get('wrap'), times: settings.get('times') }))
   useEffect(() => pane.view.select(place.line, place.lineEnd ?? place.line), [log, place.line, place.lineEnd])
 
@@ -64,7 +66,7 @@ export function LogView({ reader, job, pane, settings }) {
       <${Overlay} log=${log} reader=${reader} pane=${pane} />
     </div>
     <footer class="log-foot">
-      <${Connection} log=${log} reader=${reader} pane=${pane} />
+      <${Connection} log=${log} job=${job} reader=${reader} pane=${pane} />
       <span class="log-position" ref=${position}></span>
       <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
       <${FullText} http=${reader.http} stream=${log.stream} size=${job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes} />
@@ -89,6 +91,11 @@ export function PaneHead({ reader, pane }) {
 function drawPosition(node, pane, log) {
   const text = positionWords(pane, log)
   if (node && node.textContent !== text) node.textContent = text
+}
+
+/** What stands before the first line of a file that was rotated: the way back. */
+function fileStart({ generation }, previous, href) {
+  return { label: t('log.fileStart', { generation, previous: previous.generation }), href }
 }
 
 /** Over the rows: why there are none, or how many have come meanwhile. */

@@ -3,7 +3,7 @@
 import { fromLocalInput, minutesAgo, toLocalInput } from '../helpers/local-time.js'
 import { formatDateTime, naturalOrder } from '../helpers/format.js'
 import { t } from '../i18n/index.js'
-import { KINDS } from '../models/job.js'
+import { KINDS } from '../models/file-tree.js'
 import { listed, toggled } from '../models/search-query.js'
 import { html, useChanges, useEffect, useRef, useState } from './html.js'
 import { kindWord } from './words.js'
