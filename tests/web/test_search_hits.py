@@ -1,114 +1,21 @@
-"""Search over many logs in a real browser: what it counts, lists and says, against Python's own count."""
+"""Search over many logs in a real browser: what it counts and lists, against Python's own count."""
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from .conftest import Page, Service
+from .fleet import JOB, Logs, a_fleet, hits, in_job, matching, oracle, path_of, see_summary, summary
 
 pytestmark = pytest.mark.browser
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "real"
-TASKS = 100
-JOB = "fleet"
-Logs = dict[tuple[str, str], list[str]]
-
-ROWS = """
-return [...document.querySelectorAll('.hits-row')].map((row) => ({
-  kind: row.className.match(/is-(job|log|hit|rest)/)[1],
-  n: Number(row.querySelector('.is-match .hits-number')?.textContent ?? 0),
-  lines: [...row.querySelectorAll('.hits-line')].map((line) => Number(line.querySelector('.hits-number').textContent)),
-  text: row.querySelector('.is-match .hits-text')?.textContent ?? row.textContent,
-  marks: [...row.querySelectorAll('mark')].map((mark) => mark.textContent),
-  total: row.querySelector('.hits-total')?.textContent ?? '',
-  active: row.classList.contains('is-active'),
-  current: row.classList.contains('is-current'),
-}))
-"""
-
-
-def hits(page: Page) -> list[dict[str, Any]]:
-    """Rows of the list that are elements, from above."""
-    return list(page.run(ROWS))
-
-
-def matching(page: Page) -> list[dict[str, Any]]:
-    return [row for row in hits(page) if row["kind"] == "hit"]
-
-
-def summary(page: Page) -> str:
-    return page.text(".hits-summary strong")
-
-
-def see_summary(page: Page, words: str) -> None:
-    page.until(lambda: summary(page) == words, f"never said {words!r} but {summary(page)!r}")
-
-
-def lines_of(text: str) -> list[str]:
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-
-
-def path_of(kind: str, task: str) -> str:
-    rank = int(task.partition("-")[2])
-    if kind == "ordinary":
-        return f"modelarts-job-{JOB}-{task}.log"
-    if kind == "proc":
-        return f"modelarts-job-{JOB}-proc-rank-{rank}-device-0.txt"
-    return f"modelarts-job-{JOB}/ascend/process_log/rank_{rank}/plog/plog-{100 + rank}_20260101000000000.log"
-
-
-def a_log(kind: str, rank: int) -> list[str]:
-    """Lines in which what is looked for stands in some logs, in some cases, and as part of other words."""
-    lines = [f"{kind} {rank} step {n}" for n in range(1, 31)]
-    if rank % 3 == 0:
-        lines[4] += " Heron lands"
-        lines[20] += " heron, heron"
-    if rank % 10 == 0:
-        lines[9] = "[ModelArts Service Log] heron of the platform"
-        lines[12] += " herons_everywhere"
-    if kind == "plog" and rank % 25 == 0:
-        lines[15] = f"[ERROR] RUNTIME(100,python):2026-01-01-00:00:00 heron lost {rank}"
-    return lines
-
-
-@pytest.fixture(scope="module")
-def fleet(service: Service) -> Logs:
-    """300 logs of one job: of each task its own, one of its process, and a plog."""
-    logs: Logs = {}
-    frames = []
-    for rank in range(TASKS):
-        task = f"worker-{rank}"
-        for kind in ("ordinary", "proc", "plog"):
-            logs[task, kind] = a_log(kind, rank)
-            data = ("\n".join(logs[task, kind]) + "\n").encode()
-            head = {"job": JOB, "task": task, "path": path_of(kind, task), "generation": 0, "offset": 0}
-            frame = json.dumps({**head, "length": len(data), "final": True}).encode()
-            frames.append(struct.pack("<I", len(frame)) + frame + data)
-    service.call("POST", "/batch", b"".join(frames))
-    service.describe(JOB, name="a fleet of herons")
-    return logs
-
-
-def oracle(logs: Logs, matches: Callable[[str], object], *, proc: bool = False) -> tuple[int, int, int]:
-    """Matching lines, logs with some, logs searched."""
-    searched = {name: lines for name, lines in logs.items() if proc or name[1] != "proc"}
-    totals = [sum(1 for line in lines if matches(line)) for lines in searched.values()]
-    return sum(totals), sum(1 for total in totals if total), len(searched)
-
-
-def in_job(found: tuple[int, int, int]) -> str:
-    return f"{found[0]:,} matching lines in {found[1]} of {found[2]} logs of this job"
-
-
 QUERIES: dict[str, tuple[dict[str, object], Callable[[str], object]]] = {
     "literal": ({"q": "heron"}, lambda line: "heron" in line),
     "ignore-case": ({"q": "heron", "case": 0}, lambda line: "heron" in line.lower()),
@@ -120,6 +27,15 @@ QUERIES: dict[str, tuple[dict[str, object], Callable[[str], object]]] = {
     "user": ({"q": "heron", "lines": "user"}, lambda line: "heron" in line and "[ModelArts" not in line),
     "errors": ({"level": "error"}, lambda line: line.startswith("[ERROR]")),
 }
+
+
+@pytest.fixture(scope="module")
+def fleet(service: Service) -> Logs:
+    return a_fleet(service)
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -238,9 +154,9 @@ def samples(service: Service) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("query", "pattern", "flags"),
     [
-        ({"q": "model"}, r"model", 0),
-        ({"q": "MODEL", "case": 0}, r"model", re.IGNORECASE),
-        ({"q": "model", "word": 1}, r"(?<![0-9A-Za-z_])model(?![0-9A-Za-z_])", 0),
+        ({"q": "code"}, r"code", 0),
+        ({"q": "CODE", "case": 0}, r"code", re.IGNORECASE),
+        ({"q": "code", "word": 1}, r"(?<![0-9A-Za-z_])code(?![0-9A-Za-z_])", 0),
         ({"q": r"\b\d+\.\d+(%|s)\b|^\s*$", "regex": 1}, r"\b\d+\.\d+(%|s)\b|^\s*$", re.ASCII),
     ],
 )
@@ -253,3 +169,61 @@ def test_samples_are_counted_as_python_counts(
     words = "1 matching line" if len(expected) == 1 else f"{len(expected):,} matching lines"
     see_summary(page, f"{words} in this log")
     page.until(lambda: [row["n"] for row in matching(page)][:8] == expected[:8], "other lines are listed")
+
+
+def test_pasted_link_gives_the_same_list(page: Page, fleet: Logs) -> None:
+    page.open(JOB, q="HERON", case=0, word=1, scope="job", hits=1, context=2, proc=1, ranks="0,50", lines="user")
+    page.until(lambda: matching(page) and not any(row["kind"] == "rest" for row in hits(page)), "nothing is listed")
+    before, address = hits(page), page.browser.current_url
+    page.browser.get("about:blank")
+    page.browser.get(address)
+    page.until(lambda: hits(page) == before, "another list")
+
+
+def test_lines_around_a_hit(page: Page, fleet: Logs) -> None:
+    page.open(JOB, q="heron lost", scope="job", hits=1, lines="all")
+    page.until(lambda: len(matching(page)) == 4, "not all are listed")
+    assert matching(page)[0]["lines"] == [16]
+    Select(page.one(".hits-context select")).select_by_value("2")
+    page.until(lambda: [row["lines"] for row in matching(page)][:2] == [[14, 15, 16, 17, 18]] * 2, "no lines around")
+    assert page.place()["context"] == "2"
+    assert matching(page)[0]["text"] == "[ERROR] RUNTIME(100,python):2026-01-01-00:00:00 heron lost 0"
+
+
+def test_growing_logs_are_counted_again(page: Page, service: Service) -> None:
+    service.append("tide", "wave\n")
+    page.open("tide", q="wave", scope="job", hits=1, lines="all")
+    see_summary(page, "1 matching line in 1 of 1 logs of this job")
+    page.run(
+        """
+        window.seen = new Set()
+        const note = () => window.seen.add(document.querySelector('.hits-summary strong').textContent)
+        const all = { subtree: true, childList: true, characterData: true }
+        new MutationObserver(note).observe(document.querySelector('.hits'), all)
+        """
+    )
+    service.append("tide", "wave\n")
+    service.append("tide", "wave\n", task="worker-1")
+    see_summary(page, "3 matching lines in 2 of 2 logs of this job")
+    page.until(lambda: len(matching(page)) == 3, "the new hits are not listed")
+    assert not any("searching" in words for words in page.run("return [...window.seen]")), "flickers"
+
+
+def test_hostile_hits_are_text(page: Page, service: Service) -> None:
+    line = "hostile <img src=x onerror=window.ran=1> \u202e javascript:1 \x1b[31mred"
+    service.append("hostile-hits", line + "\n")
+    page.open("hostile-hits", q="hostile", scope="job", hits=1, context=1)
+    page.until(lambda: matching(page), "nothing is listed")
+    assert "<img src=x onerror=window.ran=1>" in matching(page)[0]["text"]
+    assert page.run(
+        "return [document.querySelectorAll('.hits-list img').length, window.ran ?? 0, window.violations]"
+    ) == [0, 0, []]
+
+
+def test_height_of_the_list_is_kept(page: Page, fleet: Logs) -> None:
+    page.open(JOB, q="heron", hits=1)
+    before = page.one(".hits").size["height"]
+    page.one(".hits-grip").send_keys(Keys.ARROW_UP)
+    page.until(lambda: page.one(".hits").size["height"] == before + 40, "it does not grow")
+    page.open(JOB, q="heron", hits=1)
+    assert page.one(".hits").size["height"] == before + 40

@@ -58,6 +58,12 @@ export class Hits extends Model {
     return this.scope === 'log' ? (this.reader.active?.search?.exact ?? true) : this.countExact
   }
 
+  /** Where the reader stands, {stream, n}; null where at no hit. */
+  get current() {
+    const { stream, search } = this.reader.active ?? {}
+    return search?.current ? { stream: stream.id, n: search.current.n } : null
+  }
+
   /** Place of a log's hit among all of the scope; null where it is not known. */
   indexOf(stream, index) {
     if (!this.counted || index === null) return null
@@ -116,7 +122,6 @@ export class Hits extends Model {
     const { reader, address } = this
     const pane = reader.panes.find(({ stream }) => stream?.id === group.stream)
     const place = { ...placeOf(group), line: n, lineEnd: null }
-    this.last = { stream: group.stream, n }
     this.recent.add(address.place.q)
     if (pane) reader.activate(pane)
     if (group.job === address.place.job) reader.go(reader.active, place)
@@ -199,7 +204,7 @@ export class Hits extends Model {
     const { scope } = this
     const stream = scope === 'log' ? (this.reader.active?.stream?.id ?? null) : null
     const job = scope === 'job' ? place.job : ''
-    return { scope, stream, context: place.context, query: lineParameters(place, place.lines), many: scope === 'log' ? null : scopeParameters(place, job) }
+    return { scope, stream, context: place.context, query: lineParameters(place, place.lines || 'all'), many: scope === 'log' ? null : scopeParameters(place, job) }
   }
 
   #start() {
@@ -318,7 +323,7 @@ export class Hits extends Model {
   }
 
   #clear() {
-    Object.assign(this, { groups: new Groups(), searching: false, waiting: false, error: null, last: null })
+    Object.assign(this, { groups: new Groups(), searching: false, waiting: false, error: null })
     Object.assign(this, { counted: false, countExact: true, countedAt: 0, countedSize: 0, tookMs: 0, searched: null, leftOut: [] })
   }
 

@@ -60,7 +60,7 @@ export function SearchBar({ hits, search = NO_SEARCH, onLeave }) {
     <button type="button" class="button button-icon" disabled=${!hits.active} aria-label=${t('search.previous')} title=${t('search.previous')} onClick=${() => hits.step(-1)}><${Icon} name="up" /></button>
     <button type="button" class="button button-icon" disabled=${!hits.active} aria-label=${t('search.next')} title=${t('search.next')} onClick=${() => hits.step(1)}><${Icon} name="down" /></button>
     ${hits.active && html`<button type="button" class="button button-icon" aria-label=${t('search.clear')} title=${t('search.clear')} onClick=${() => hits.clear()}><${Icon} name="close" /></button>`}
-    ${error && html`<p class="search-error" role="alert">${errorText(error)}</p>`}
+    ${error && !place.hits && html`<p class="search-error" role="alert">${errorText(error)}</p>`}
     ${!error && search.wrapped && html`<p class="search-notice">${search.wrapped === 'start' ? t('search.wrappedStart') : t('search.wrappedEnd')}</p>`}
   </div>
   <${ErrorsButton} hits=${hits} />

@@ -5,7 +5,8 @@ import { formatDateTime, naturalOrder } from '../helpers/format.js'
 import { t } from '../i18n/index.js'
 import { KINDS } from '../models/file-tree.js'
 import { listed, toggled } from '../models/search-query.js'
-import { html, useChanges, useEffect, useRef, useState } from './html.js'
+import { html, useChanges } from './html.js'
+import { Menu } from './menu.js'
 import { kindWord } from './words.js'
 
 export function SearchFilters({ hits }) {
@@ -39,9 +40,9 @@ function ListMenu({ name, value, known, word = (one) => one, onChange }) {
   const chosen = listed(value)
   const label = chosen.length ? `${name}: ${chosen.map(word).join(', ')}` : name
   if (known && known.length < 2 && !chosen.length) return null
-  return html`<${Menu} label=${label} on=${chosen.length > 0}>
+  return html`<${Filter} label=${label} on=${chosen.length > 0}>
     ${known
-      ? html`<ul class="menu-choices">
+      ? html`<ul class="hits-choices">
           ${[...new Set([...known, ...chosen])].map(
             (one) => html`<li key=${one}>
               <label class="check"><input type="checkbox" checked=${chosen.includes(one)} onChange=${() => onChange(toggled(value, one))} />${word(one)}</label>
@@ -57,38 +58,19 @@ function TimeMenu({ hits }) {
   const { since, until } = hits.address.place
   const words = [since && t('search.since', { time: formatDateTime(since) }), until && t('search.until', { time: formatDateTime(until) })].filter(Boolean)
   const ago = (minutes) => hits.ask({ since: minutesAgo(minutes), until: '' })
-  return html`<${Menu} label=${words.join(' ') || t('search.time')} on=${words.length > 0}>
-    <div class="menu-quick">
+  return html`<${Filter} label=${words.join(' ') || t('search.time')} on=${words.length > 0}>
+    <div class="hits-quick">
       <button type="button" class="button" onClick=${() => ago(15)}>${t('search.lastQuarter')}</button>
       <button type="button" class="button" onClick=${() => ago(60)}>${t('search.lastHour')}</button>
       <button type="button" class="button" onClick=${() => ago(24 * 60)}>${t('search.lastDay')}</button>
       ${hits.reader.active?.log && html`<button type="button" class="button" onClick=${() => hits.sinceLine()}>${t('search.sinceLine')}</button>`}
     </div>
-    <label class="menu-field">${t('search.from')}<input class="input" type="datetime-local" step="1" value=${toLocalInput(since)} onChange=${(event) => hits.ask({ since: fromLocalInput(event.target.value) })} /></label>
-    <label class="menu-field">${t('search.to')}<input class="input" type="datetime-local" step="1" value=${toLocalInput(until)} onChange=${(event) => hits.ask({ until: fromLocalInput(event.target.value) })} /></label>
+    <label class="hits-field">${t('search.from')}<input class="input" type="datetime-local" step="1" value=${toLocalInput(since)} onChange=${(event) => hits.ask({ since: fromLocalInput(event.target.value) })} /></label>
+    <label class="hits-field">${t('search.to')}<input class="input" type="datetime-local" step="1" value=${toLocalInput(until)} onChange=${(event) => hits.ask({ until: fromLocalInput(event.target.value) })} /></label>
     ${words.length > 0 && html`<button type="button" class="button" onClick=${() => hits.ask({ since: '', until: '' })}>${t('search.anyTime')}</button>`}
   <//>`
 }
 
-/** A button that opens a box; Esc or a click elsewhere closes it. */
-function Menu({ label, on, children }) {
-  const [open, setOpen] = useState(false)
-  const box = useRef(null)
-  useEffect(() => {
-    if (!open) return undefined
-    const elsewhere = (event) => box.current.contains(event.target) || setOpen(false)
-    document.addEventListener('pointerdown', elsewhere, true)
-    return () => document.removeEventListener('pointerdown', elsewhere, true)
-  }, [open])
-  const keys = (event) => {
-    if (event.key !== 'Escape' || !open) return
-    event.preventDefault()
-    event.stopPropagation()
-    setOpen(false)
-    box.current.firstElementChild.focus()
-  }
-  return html`<div class="menu" ref=${box} onKeyDown=${keys}>
-    <button type="button" class="button toggle menu-button" aria-expanded=${open ? 'true' : 'false'} aria-pressed=${on ? 'true' : 'false'} title=${label} onClick=${() => setOpen(!open)}><span>${label}</span> ▾</button>
-    ${open && html`<div class="menu-box">${children}</div>`}
-  </div>`
+function Filter({ label, on, children }) {
+  return html`<div class="hits-filter ${on ? 'is-on' : ''}"><${Menu} label=${html`<span>${label}</span> ▾`} title=${label}>${children}<//></div>`
 }

@@ -29,6 +29,11 @@ export function HitList({ hits }) {
     for (const { type, group } of shown) if (type === 'rest') hits.need(group)
   })
   useAnchor(view, rows)
+  const { current } = hits
+  useEffect(() => {
+    const row = current && rows.find(({ type, group, hit }) => type === 'hit' && hit.n === current.n && group.stream === current.stream)
+    if (row) reveal(view.current, row)
+  }, [current?.stream, current?.n])
 
   const move = (index) => {
     const row = rows[Math.max(0, Math.min(rows.length - 1, index))]
@@ -85,7 +90,7 @@ export function HitList({ hits }) {
 
 function Row({ row, hits, active, onAct }) {
   const { type, group } = row
-  const current = type === 'hit' && hits.last?.stream === group.stream && hits.last.n === row.hit.n
+  const current = type === 'hit' && hits.current?.stream === group.stream && hits.current.n === row.hit.n
   const level = { job: 1, log: row.nested ? 2 : 1 }[type] ?? (row.nested ? 3 : 2)
   return html`<div
     class="hits-row is-${type} ${row.nested ? 'is-nested' : ''} ${active ? 'is-active' : ''} ${current ? 'is-current' : ''}"

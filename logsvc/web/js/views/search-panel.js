@@ -33,7 +33,7 @@ export function SearchPanel({ hits, settings }) {
       </div>
     </div>
     <${SearchFilters} hits=${hits} />
-    <${HitList} hits=${hits} key=${hits.key} />
+    ${hits.active && hits.total === 0 ? html`<${NoHits} hits=${hits} />` : html`<${HitList} hits=${hits} key=${hits.key} />`}
   </section>`
 }
 
@@ -52,6 +52,24 @@ function Summary({ hits }) {
     ${limitWords(place).map((words) => html`<span key=${words}>${words}</span>`)}
     <${LeftOut} hits=${hits} />
   </p>`
+}
+
+/** What else one could try. */
+function NoHits({ hits }) {
+  const { job, q, ignoreCase, word, level, since, until, tasks, ranks, kinds, lines } = hits.address.place
+  const ways = [
+    job && hits.scope === 'log' && [t('search.tryJob'), { scope: 'job' }],
+    job && hits.scope === 'job' && [t('search.tryAll'), { scope: 'all' }],
+    q && !ignoreCase && [t('search.tryCase'), { ignoreCase: true }],
+    word && [t('search.tryParts'), { word: false }],
+    (since || until) && [t('search.anyTime'), { since: '', until: '' }],
+    (tasks || ranks || kinds || (q && level)) && [t('search.tryFilters'), { tasks: '', ranks: '', kinds: '', ...(q && { level: '' }) }],
+    lines === 'user' && [t('search.trySystem'), { lines: 'all' }],
+  ].filter(Boolean)
+  return html`<div class="hits-none">
+    <p>${t('search.noneHere')}</p>
+    <p class="hits-none-ways">${ways.map(([words, changes]) => html`<button type="button" class="button" key=${words} onClick=${() => hits.ask(changes)}>${words}</button>`)}</p>
+  </div>`
 }
 
 /** Process logs hold what the log of their task holds, and are left out unless they are wanted. */

@@ -20,8 +20,9 @@ export function summaryWords(hits) {
   const { total, exact, scope, searched } = hits
   if (hits.waiting) return t('search.waiting')
   if (total === null) return t('search.searching')
+  if (total === 0) return [t(exact ? 'search.none' : 'search.noneInTime'), scope !== 'log' && t('search.searchedLogs', { count: searched })].filter(Boolean).join(' · ')
   const lines = t('search.total', { count: total })
-  const found = scope === 'log' ? t('search.inLog', { lines }) : t(scope === 'job' ? 'search.inJob' : 'search.inAll', { lines, found: hits.groups.size, searched: searched ?? 0 })
+  const found = scope === 'log' ? t('search.inLog', { lines }) : t(scope === 'job' ? 'search.inJob' : 'search.inAll', { lines, found: hits.groups.size, searched })
   return exact ? found : t('search.stopped', { found })
 }
 
