@@ -154,76 +154,6 @@ def test_keys_reach_every_part(service: Service, page: Page) -> None:
     page.until_last("line 4000")
 
 
-def test_progress_is_folded_and_raw_on_demand(service: Service, page: Page) -> None:
-    service.append("bar", "  0%|  | 0/2\r 50%|# | 1/2\r100%|##| 2/2\nwait \b\b|\b/\b-\b done\n\x1b[31mred\x1b[0m\n")
-    page.open("bar")
-    page.until(lambda: [row["text"] for row in page.rows()] == ["100%|##| 2/2", "wai done", "red"], "not folded")
-    page.see("red", ".ansi-f1")
-
-    page.click('.row-button[data-action="raw"]')
-    page.until(lambda: page.rows()[0]["text"] == "  0%|  | 0/2^M 50%|# | 1/2^M100%|##| 2/2", "not the raw form")
-
-
-def test_hostile_text_is_text(service: Service, page: Page) -> None:
-    lines = [
-        "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'><svg onload=window.ran=1>",
-        "\x1b]8;;javascript:window.ran=1\x1b\\click\x1b]8;;\x1b\\ after",
-        "exe\u202egnp.x\u2066\u200b",
-        "unterminated \x1b[31",
-        "unterminated \x1b]0;title",
-        "nul\x00bell\x07",
-        "{{constructor.constructor('window.ran=1')()}} ${window.ran=1}",
-    ]
-    service.append("hostile", "\n".join(lines) + "\n" + "e" + "\u0301" * 20000 + "\n")
-    service.describe("hostile", name="<img src=x onerror='window.ran = 1'>", owner="javascript:window.ran=1")
-    page.open("hostile")
-    page.until(lambda: len(page.rows()) == 8, "not all lines")
-
-    assert [row["text"] for row in page.rows()][:7] == [
-        lines[0],
-        "click ‹javascript:window.ran=1› after",
-        "exe[U+202E]gnp.x[U+2066][U+200B]",
-        "unterminated ^[[31",
-        "unterminated ^[]0;title",
-        "nul^@bell^G",
-        lines[6],
-    ]
-    assert page.run("return window.ran") is None
-    assert page.run("return window.violations") == []
-    assert not page.all(".pane-rows :is(script, img, svg, iframe, style)")
-    assert not page.all('a[href^="javascript:"]')
-    assert page.run("return [...document.querySelectorAll('.row')].every((row) => row.offsetHeight === 20)")
-
-
-def test_long_lines_are_cut_with_a_way_to_the_rest(service: Service, page: Page) -> None:
-    service.append("long", "x" * 70_000 + "END\n")
-    page.open("long")
-    page.click('.row-button[data-action="more"]')
-    page.see("END", ".rest")
-
-
-def test_cut_progress_shows_its_last_state(service: Service, page: Page) -> None:
-    service.append("spin", "Loading " + "".join(f"\r{n:6d} of 20000" for n in range(1, 20_001)) + "\n")
-    page.open("spin")
-    page.until_last(" 20000 of 20000")
-
-
-def test_copied_lines_come_without_numbers(service: Service, page: Page) -> None:
-    service.append("copy", "first\n\nthird\n")
-    page.open("copy")
-    page.until_last("third")
-    copied = page.run(
-        """const texts = document.querySelectorAll('.row-text')
-        const selection = getSelection()
-        selection.setBaseAndExtent(texts[0].firstChild, 2, texts[2].firstChild, 3)
-        const event = new ClipboardEvent('copy', { clipboardData: new DataTransfer(), bubbles: true, cancelable: true })
-        document.querySelector('.pane-view').dispatchEvent(event)
-        selection.empty()
-        return event.clipboardData.getData('text/plain')"""
-    )
-    assert copied == "rst\n\nthi"
-
-
 def test_long_lines_wrap_when_asked_and_the_end_stays(service: Service, page: Page) -> None:
     service.append("wrap", "".join(f"{n} " + "word " * 200 + "\n" for n in range(1, 301)))
     page.open("wrap")
@@ -248,12 +178,3 @@ def test_older_generation_leads_to_the_newer(service: Service, page: Page) -> No
 
     page.until_last("new")
     assert page.place()["gen"] == "1"
-
-
-def test_few_elements_whatever_the_length(service: Service, page: Page) -> None:
-    service.append("nodes", a_log(1, 50_000))
-    page.open("nodes")
-    page.until_last("line 50000")
-    for key in (Keys.HOME, *[Keys.PAGE_DOWN] * 20, Keys.END, *[Keys.PAGE_UP] * 20):
-        page.press(key)
-    assert page.run("return document.querySelectorAll('.pane *').length") < 1000
