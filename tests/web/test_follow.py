@@ -233,6 +233,13 @@ def test_a_rotated_file_is_followed_with_a_way_back(service: Service, page: Page
     assert page.place()["gen"] == "1"
     service.append("turn", "new 2\n", generation=1)
     page.until_last("new 2")
+    assert page.text(".row-start") == "Generation 1 begins; back to generation 0"
+
+    page.click(".row-start")
+    page.until_last("line 5")
+    assert not page.all(".row-start")
+    page.browser.back()
+    page.until_last("new 2")
 
     page.browser.back()
     page.until_last("line 5")

@@ -139,6 +139,7 @@ export const en = {
   'log.jump': 'Line',
   'log.jumpTitle': 'Jump to a line (g)',
   'log.toEnd': 'Go to the end and follow (G)',
+  'log.fileStart': 'Generation {generation} begins; back to generation {previous}',
   'log.newLines': { one: '{count} new line', other: '{count} new lines' },
   'log.follow': 'Follow',
   'log.empty': 'No lines yet.',

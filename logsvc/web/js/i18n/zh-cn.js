@@ -139,6 +139,7 @@ export const zhCN = {
   'log.jump': '行号',
   'log.jumpTitle': '跳转到指定行 (g)',
   'log.toEnd': '跳到末尾并实时跟踪 (G)',
+  'log.fileStart': '第 {generation} 代文件开始；返回第 {previous} 代',
   'log.newLines': { other: '{count} 行新日志' },
   'log.follow': '实时跟踪',
   'log.empty': '还没有日志。',

@@ -31,7 +31,7 @@ export class LogPane {
    */
   constructor(host, { id, log, search, hrefOf, onSelect, onMore, words }) {
     Object.assign(this, { host, id, log, search, hrefOf, onSelect, onMore, words })
-    Object.assign(this, { top: 0, wrap: false, times: false, revealed: null, toShow: null, rawLines: new Set() })
+    Object.assign(this, { top: 0, wrap: false, times: false, start: null, revealed: null, toShow: null, rawLines: new Set() })
     this.overview = new Overview({ log, search })
     this.#build()
     this.redraw = perFrame(() => this.#draw())
@@ -138,6 +138,12 @@ export class LogPane {
   setWords(words) {
     this.words = words
     this.view.setAttribute('aria-label', words.label)
+    this.redraw()
+  }
+
+  /** The file goes on from another: {label, href} of the way back, which stands before its first line; null where it does not. */
+  setStart(start) {
+    this.start = start
     this.redraw()
   }
 
@@ -358,6 +364,7 @@ export class LogPane {
       current: n !== null && n === this.search.current?.n,
       ...(line ? this.#shownAs(line) : { end: '', raw: false }),
       times: this.times,
+      start: row === 0 ? this.start : null,
       words: this.words,
     }
   }

@@ -13,7 +13,7 @@ export function createRow() {
   const number = element('a', 'row-number')
   const text = element('span', 'row-text')
   row.append(number, text)
-  row.parts = { number, time: null, text, extra: null }
+  row.parts = { number, time: null, start: null, text, extra: null }
   row.shown = null
   row.folded = null // the line as pieces
   row.painted = null // what is drawn
@@ -26,7 +26,8 @@ export function createRow() {
  * @param {HTMLElement} row
  * @param {object} shown
  *   line (null: not loaded yet), spans, number (of the line, or null), href (link to the line), end (of
- *   a cut progress line, for its last state), selected, current, raw, times,
+ *   a cut progress line, for its last state), selected, current, raw, times, start (of a file that goes on
+ *   from another, {label, href} of the way back; else null),
  *   words: {showRaw, showFolded, hiddenHit, moreBytes(count)}
  */
 export function prepareRow(row, shown) {
@@ -56,6 +57,7 @@ export function paintRow(row, { nodes, columns }) {
   if (sameText && painted.shown === shown) return
   row.className = rowClasses(shown)
   paintGutter(row.parts, shown)
+  paintStart(row.parts, shown)
   if (!sameText) paintText(row.parts.text, folded, limits)
   row.parts.extra?.remove()
   row.parts.extra = folded ? extras(folded, shown) : null
@@ -112,8 +114,9 @@ function isUnstyled({ style, hit }) {
   return !hit && !style.classes && !style.color && !style.background
 }
 
-function rowClasses({ line, selected, current }) {
+function rowClasses({ line, selected, current, start }) {
   const names = ['row']
+  if (start) names.push('is-start')
   if (!line) names.push('is-loading')
   if (line?.system) names.push('is-system')
   if (line?.level) names.push(`is-${line.level === 'error' ? 'error' : 'warning'}`)
@@ -134,6 +137,15 @@ function paintGutter(parts, { line, number: n, href, times }) {
     parts.time?.remove()
     parts.time = null
   }
+}
+
+function paintStart(parts, { start }) {
+  parts.start?.remove()
+  parts.start = start && element('a', 'row-start')
+  if (!start) return
+  parts.start.textContent = start.label
+  parts.start.href = start.href
+  parts.text.before(parts.start)
 }
 
 function pieceNode(piece) {
