@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 
@@ -16,6 +17,7 @@ class Proxy:
     Attributes:
         sockets: what becomes of WebSockets: "pass", "refuse" (502 instead of the upgrade),
             "hold" (opened, then nothing of what the service sends comes through).
+        instead: status and error code that every request is answered with, instead of passing it on.
         down: no connection is taken, and none of those that were is kept.
         upgrades: WebSockets asked for.
     """
@@ -23,6 +25,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.target = target
         self.sockets = "pass"
+        self.instead: tuple[str, str] | None = None
         self.down = False
         self.upgrades = 0
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
@@ -63,8 +66,9 @@ class Proxy:
             head = client.recv(PIECE)
             upgrade = b"upgrade: websocket" in head.lower()
             self.upgrades += upgrade
-            if upgrade and self.sockets == "refuse":
-                client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            refusal = self.instead or (("502 Bad Gateway", "proxy") if upgrade and self.sockets == "refuse" else None)
+            if refusal:
+                client.sendall(answer(*refusal))
                 client.close()
                 return
             service = socket.create_connection(("127.0.0.1", self.target))
@@ -92,6 +96,12 @@ class Proxy:
                 target.sendall(data)
         close(*pair)
         self._pairs.discard(pair)
+
+
+def answer(status: str, code: str) -> bytes:
+    """An error as the service says it."""
+    body = json.dumps({"error": {"code": code, "message": status, "detail": None}}).encode()
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status.encode(), len(body), body)
 
 
 def close(*sockets: socket.socket) -> None:

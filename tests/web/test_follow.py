@@ -192,6 +192,23 @@ def test_an_outage_is_said_in_words_and_ends_at_a_click(far: Page, proxy: Proxy,
     far.see("Following live", ".log-foot")
 
 
+def test_why_the_service_refuses_is_said(far: Page, proxy: Proxy, service: Service) -> None:
+    service.append("refused", a_log(1, 5))
+    far.open("refused")
+    far.see("Following live", ".log-foot")
+
+    proxy.instead = ("410 Gone", "expired")
+    proxy.cut()
+    far.see("The service refuses. These logs have expired.", ".log-foot")
+    assert far.last_row() == "line 5"
+
+    proxy.instead = None
+    service.append("refused", a_log(6, 6))
+    far.click(".connection-now")
+    far.until_last("line 6")
+    far.see("Following live", ".log-foot")
+
+
 def test_a_connection_that_died_in_silence_is_found_out(far: Page, proxy: Proxy, service: Service) -> None:
     """As after a laptop's sleep: the socket looks open, and nothing comes through it any more."""
     service.append("sleep", a_log(1, 50))
