@@ -22,7 +22,7 @@ export function Connection({ log, job, reader, pane }) {
 function connectionWords(log, job) {
   const { error } = log
   if (log.connection === 'refused') return ['refused', t('state.refused', { why: errorWords(error).what })]
-  if (log.connection === 'waiting') return ['waiting', error ? errorWords(error).what : t('state.lost')]
+  if (log.connection === 'waiting') return ['waiting', error && error.code !== 'network' ? errorWords(error).what : t('state.lost')]
   if (log.window?.error) return ['waiting', t('state.unread', { why: errorWords(log.window.error).what })]
   if (log.sealed) return ['sealed', sealedWords(log, job)]
   if (log.connection === 'polling') return [log.following ? 'live' : 'paused', log.following ? t('state.polling') : t('state.pollingPaused')]
