@@ -25,14 +25,17 @@ function aPane(random) {
 function aPlace(random) {
   const text = () => TEXTS[random(TEXTS.length)]
   const job = ['', 'a1', 'b.c_d-e'][random(3)]
+  const flag = () => !random(2)
   const search = {
-    ...{ q: text(), regex: !random(2), ignoreCase: !random(2), word: !random(2), since: text(), until: text() },
-    ...{ level: ['', 'error', 'warning', 'error,warning'][random(4)], scope: ['log', 'job', 'all'][random(3)], hits: !random(2) },
+    lines: ['', 'all', 'user'][random(3)],
+    ...{ q: text(), regex: flag(), ignoreCase: flag(), word: flag(), since: text(), until: text() },
+    ...{ level: ['', 'error', 'warning', 'error,warning'][random(4)], scope: ['log', 'job', 'all'][random(3)], hits: flag() },
+    ...{ tasks: text(), ranks: text(), kinds: text(), proc: flag(), context: random(6) },
   }
-  const none = { task: '', file: '', gen: 0, line: null, lineEnd: null, panes: [], lines: '' }
+  const none = { task: '', file: '', gen: 0, line: null, lineEnd: null, panes: [] }
   if (!job) return { job, ...none, ...search, list: Object.fromEntries(Object.keys(EMPTY_LIST).map((name) => [name, text()])) }
   const panes = Array.from({ length: random(4) }, () => aPane(random))
-  return { job, ...aPane(random), panes, lines: ['', 'all', 'user'][random(3)], ...search, list: EMPTY_LIST }
+  return { job, ...aPane(random), panes, ...search, list: EMPTY_LIST }
 }
 
 test('any place survives its address', () => {

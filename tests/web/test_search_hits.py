@@ -130,6 +130,9 @@ def test_all_jobs_are_searched_from_the_list_of_jobs(page: Page, service: Servic
     page.until(lambda: re.fullmatch(r"2 matching lines in 2 of \d+ logs of all jobs", summary(page)), summary(page))
     page.until(lambda: [row["text"] for row in matching(page)] == ["grebe grebe", "a grebe"], "not by newest job")
     page.until(lambda: "a lake" in hits(page)[0]["text"], "the job has no name")
+    page.click('.hits-filters button[title^="Hide what the platform wrote"]')
+    page.see("without system lines", ".hits-summary")
+    assert page.place()["lines"] == "user"
     page.click(".hits-row.is-hit")
     page.until_row(2, "is-current")
     assert page.place() | {"job": "lake", "task": "worker-3", "q": "grebe", "scope": "all", "hits": "1"} == page.place()
@@ -207,6 +210,16 @@ def test_growing_logs_are_counted_again(page: Page, service: Service) -> None:
     see_summary(page, "3 matching lines in 2 of 2 logs of this job")
     page.until(lambda: len(matching(page)) == 3, "the new hits are not listed")
     assert not any("searching" in words for words in page.run("return [...window.seen]")), "flickers"
+
+
+def test_list_of_a_growing_log_grows(page: Page, service: Service) -> None:
+    service.append("swell", "wave 1\n")
+    page.open("swell", q="wave", hits=1, lines="all")
+    see_summary(page, "1 matching line in this log")
+    page.until(lambda: [row["total"] for row in hits(page)][:1] == ["1 matching line"], "the log has no total")
+    service.append("swell", "wave 2\n")
+    page.until(lambda: [row["text"] for row in matching(page)] == ["wave 1", "wave 2"], "the new hit is not listed")
+    see_summary(page, "2 matching lines in this log")
 
 
 def test_hostile_hits_are_text(page: Page, service: Service) -> None:

@@ -142,10 +142,10 @@ export function formatPlace(place) {
     set('gen', place.gen)
     set('line', formatLines(place))
     for (const pane of place.panes) named.append('pane', [pane.task, pane.file, pane.gen || '', formatLines(pane)].join('|'))
-    set('lines', place.lines)
   } else {
     for (const name of Object.keys(EMPTY_LIST)) set(name, place.list[name])
   }
+  set('lines', place.lines)
   set('q', place.q)
   set('regex', place.regex && '1')
   set('case', place.ignoreCase && '0')

@@ -1,6 +1,7 @@
 /** The hits of a search, by job and log: which logs have some, how many, and those loaded so far. */
 
 import { naturalOrder } from '../helpers/format.js'
+import { snippet } from '../helpers/snippet.js'
 import { KINDS } from './file-tree.js'
 
 /** The hits of one log. */
@@ -19,7 +20,7 @@ export class Group {
   /** The next hits, in order. */
   take(matches, next) {
     const last = this.hits.at(-1)?.n ?? 0
-    this.hits.push(...matches.filter(({ n }) => n > last).map((match) => ({ ...match, group: this })))
+    this.hits.push(...matches.filter(({ n }) => n > last).map((match) => ({ ...listedLine(match), before: listedLines(match.before), after: listedLines(match.after), group: this })))
     this.complete = next === null
     this.error = null
   }
@@ -95,6 +96,15 @@ export class Groups {
     job.groups.push(group)
     return job
   }
+}
+
+/** What a list keeps of a line, which may be long. */
+function listedLine({ n, text, spans, level, system }) {
+  return { n, level, system, pieces: snippet(text, spans) }
+}
+
+function listedLines(lines = []) {
+  return lines.map(listedLine)
 }
 
 function treeOrder(a, b) {

@@ -27,6 +27,8 @@ export class Hits extends Model {
     super()
     Object.assign(this, { http, reader, address, recent, key: '', names: new Map() })
     this.#clear()
+    this.watched = null // search of the log on screen
+    this.takeTotal = () => this.#takeTotal()
     this.startSoon = debounce(() => this.#start(), TYPING_MS)
     setInterval(() => document.hidden || this.#refresh(), LOOK_MS)
     for (const model of [address, reader]) model.addEventListener('change', () => this.#sync())
@@ -188,6 +190,7 @@ export class Hits extends Model {
   // --- what is asked
 
   #sync() {
+    this.#watch(this.reader.active?.search ?? null)
     const { place } = this.address
     const wanted = this.active && (this.scope !== 'log' || place.hits) ? JSON.stringify(this.#question()) : ''
     if (wanted === this.key) return
@@ -196,6 +199,21 @@ export class Hits extends Model {
     this.#clear()
     if (wanted && this.typed) this.startSoon()
     else if (wanted) this.#start()
+    this.changed()
+  }
+
+  /** The log on screen counts itself: its list need not. */
+  #watch(search) {
+    if (search === this.watched) return
+    this.watched?.removeEventListener('change', this.takeTotal)
+    this.watched = search
+    search?.addEventListener('change', this.takeTotal)
+  }
+
+  #takeTotal() {
+    const group = this.scope === 'log' && this.groups.get(this.reader.active?.stream?.id)
+    if (!group || group.total === this.watched.total) return
+    group.total = this.watched.total
     this.changed()
   }
 
@@ -219,6 +237,7 @@ export class Hits extends Model {
       const { task, kind, path, generation, rank, job } = this.reader.active.stream
       this.groups.add([{ stream, job, task, kind, path, generation, rank }])
       this.searching = false
+      this.#takeTotal()
       this.need(this.groups.get(stream))
     }
     this.changed()

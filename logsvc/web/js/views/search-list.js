@@ -1,7 +1,6 @@
 /** Hits by job and log; only those on screen are elements. */
 
 import { baseName } from '../helpers/format.js'
-import { snippet } from '../helpers/snippet.js'
 import { t } from '../i18n/index.js'
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { Icon } from './parts.js'
@@ -130,15 +129,15 @@ function Fold({ open }) {
 }
 
 function Hit({ hit }) {
-  return html`${(hit.before ?? []).map((line) => html`<${Line} line=${line} key=${line.n} />`)}
+  return html`${hit.before.map((line) => html`<${Line} line=${line} key=${line.n} />`)}
     <${Line} line=${hit} match />
-    ${(hit.after ?? []).map((line) => html`<${Line} line=${line} key=${line.n} />`)}`
+    ${hit.after.map((line) => html`<${Line} line=${line} key=${line.n} />`)}`
 }
 
 function Line({ line, match = false }) {
   return html`<span class="hits-line ${match ? 'is-match' : ''} ${line.level ? `is-${line.level}` : ''} ${line.system ? 'is-system' : ''}">
     <span class="hits-number">${line.n}</span>
-    <span class="hits-text">${snippet(line.text, line.spans).map(({ text, hit }) => (hit ? html`<mark>${text}</mark>` : text))}</span>
+    <span class="hits-text">${line.pieces.map(({ text, hit }) => (hit ? html`<mark>${text}</mark>` : text))}</span>
   </span>`
 }
 

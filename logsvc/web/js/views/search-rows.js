@@ -43,5 +43,5 @@ export function visible(rows, from, to) {
 }
 
 function hitHeight({ before, after }, context) {
-  return (1 + (before?.length ?? 0) + (after?.length ?? 0)) * LINE_PX + (context ? GAP_PX : 0)
+  return (1 + before.length + after.length) * LINE_PX + (context ? GAP_PX : 0)
 }
