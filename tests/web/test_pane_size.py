@@ -149,3 +149,20 @@ def test_nodes_and_rows_stay_few_while_scrolling(service: Service, page: Page) -
         page.press(key)
     until_loaded(page)
     assert page.run(NODES) < 400
+
+
+def test_wrapped_lines_of_64_kib_are_few_in_the_page(service: Service, page: Page) -> None:
+    service.append("long-wrapped", "".join(f"{n} " + "word " * 14_000 + "\n" for n in range(1, 41)) + "last\n")
+    page.open("long-wrapped")
+    page.until_last("last")
+    page.press("w")
+    page.until(lambda: page.last_row() == "last" and len(page.all(".row")) < 6, "not wrapped, or too many rows")
+    page.see("Lines 40–41 of 41", ".log-position")
+
+    page.press(Keys.PAGE_UP, Keys.PAGE_UP)
+    page.until(lambda: page.numbers() == [40], "not within the long line")
+    page.press(Keys.HOME)
+    page.until(lambda: page.numbers() == [1] and page.rows()[0]["text"].startswith("1 word"), "not at the start")
+    page.press(Keys.END)
+    page.until_last("last")
+    page.press("w")

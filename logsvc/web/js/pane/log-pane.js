@@ -14,11 +14,8 @@ import { Minimap } from './minimap.js'
 import { RowList } from './row-list.js'
 import { Scroller } from './scroller.js'
 import { TextSelection } from './text-selection.js'
+import { ROW_PX, Viewport } from './viewport.js'
 
-const ROW_PX = 20 // as --row in css/tokens.css
-const OVERSCAN = 3
-const COLUMN_STEP = 1024
-const LEAST_CH_PX = 6 // no character of the log's font is narrower
 const NO_SPANS = Object.freeze([])
 
 export class LogPane {
@@ -53,10 +50,12 @@ export class LogPane {
     return shown ? this.lineRange.first : null
   }
 
-  /** First and last row in full view, from 0. */
+  /** First and last row on screen, from 0; in full view where none wraps. */
   get shownRows() {
-    const last = Math.min(this.log.count, Math.floor(this.top + this.#rowsInView()))
-    return { first: Math.ceil(this.top - 0.01), last: Math.max(0, last - 1) }
+    const most = Math.max(0, this.log.count - 1)
+    if (!this.wrap) return { first: Math.ceil(this.top - 0.01), last: Math.min(most, Math.max(0, Math.floor(this.top + this.#rowsInView()) - 1)) }
+    const bottom = this.list.topAt(this.list.pixelOf(this.top) + this.view.clientHeight - 1)
+    return { first: Math.min(most, Math.floor(this.top)), last: Math.min(most, Math.floor(bottom)) }
   }
 
   /** How far down the log its last row on screen is, 0-1, and when the first line on screen was received (null: not known). */
@@ -192,6 +191,7 @@ export class LogPane {
     this.view.setAttribute('aria-label', this.words.label)
     this.list = new RowList({ rowPx: ROW_PX })
     this.view.append(this.list.element)
+    this.viewport = new Viewport({ view: this.view, log: this.log })
     this.lineRange = new LineRange({ log: this.log, onSelect: (first, last) => this.onSelect(first, last) })
     this.selection = new TextSelection({
       view: this.view,
@@ -236,14 +236,7 @@ export class LogPane {
   // --- scrolling
 
   #rowsInView() {
-    return this.view.clientHeight / ROW_PX
-  }
-
-  /** Characters of a row that are in view or near it. */
-  #columnsInReach() {
-    if (this.wrap) return Infinity
-    const seen = (this.view.scrollLeft + 2 * this.view.clientWidth) / LEAST_CH_PX
-    return COLUMN_STEP * Math.ceil(seen / COLUMN_STEP)
+    return this.viewport.rows
   }
 
   /** Highest `top`; with wrapped lines known only once the end is on screen. */
@@ -324,25 +317,38 @@ export class LogPane {
     const { log } = this
     if (!log.ready) return
     if (this.toShow !== null) this.#showSelected()
-    const count = log.count
-    const inView = this.#rowsInView()
     if (log.following) this.top = this.#lastTop()
     else if (!this.wrap) this.top = Math.min(this.top, this.#lastTop())
-    this.top = Math.max(0, Math.min(this.top, count))
-    const start = this.wrap && log.following ? count - Math.ceil(inView) : Math.floor(this.top)
-    const first = Math.max(0, start - OVERSCAN)
-    const end = Math.min(count, start + Math.ceil(inView) + 1 + OVERSCAN)
-    log.need(first, end)
-    this.#askSpans(first, end)
+    this.top = Math.max(0, Math.min(this.top, log.count))
     this.host.style.setProperty('--digits', String(Math.max(4, String(log.totalLines).length)))
-    if (!this.list.draw(first, end, (row) => this.#shownAt(row), this.#columnsInReach())) this.redraw()
-    this.#move(first, end)
+    this.#drawRows()
     this.selection.draw()
     this.#reveal()
+    this.#showPlace()
+    this.onDraw?.()
+  }
+
+  #drawRows() {
+    const plain = this.viewport.plainRows(this.top)
+    if (!this.wrap) this.#drawBetween(plain)
+    else if (!this.#drawBetween(this.viewport.wrappedRows(this.top))) this.#drawBetween(plain)
+  }
+
+  /** Returns: whether these rows fill the screen, as far as there are any. */
+  #drawBetween({ first, end }) {
+    this.log.need(first, end)
+    this.#askSpans(first, end)
+    const columns = this.wrap ? Infinity : this.viewport.columnsInReach
+    if (!this.list.draw(first, end, (row) => this.#shownAt(row), columns)) this.redraw()
+    return this.#move(first, end) >= this.view.clientHeight || (first === 0 && end === this.log.count)
+  }
+
+  #showPlace() {
+    const { count } = this.log
+    const inView = this.#rowsInView()
     const last = this.#lastTop()
     this.scroller.show({ fraction: last > 0 ? Math.min(1, this.top / last) : 0, share: count ? Math.min(1, inView / count) : 1 })
     this.minimap.show({ top: this.top, inView })
-    this.onDraw?.()
   }
 
   #showSelected() {
@@ -386,13 +392,15 @@ export class LogPane {
     if (from !== null) this.search.needSpans(from, to)
   }
 
+  /** Puts the rows where they belong. Returns: pixels from the screen's top to the last row's end. */
   #move(first, end) {
     const { list } = this
     if (!this.wrap) {
       list.element.style.transform = `translateY(${(first - this.top) * ROW_PX}px)`
-      return
+      return (end - this.top) * ROW_PX
     }
-    const lowest = list.element.offsetHeight - this.view.clientHeight
+    const height = list.element.offsetHeight
+    const lowest = height - this.view.clientHeight
     let y = list.pixelOf(this.top)
     if (end === this.log.count && (this.log.following || y >= lowest - 1)) {
       y = Math.max(0, lowest)
@@ -401,6 +409,7 @@ export class LogPane {
       if (this.selection.empty) this.log.setFollowing(true)
     }
     list.element.style.transform = `translateY(${-y}px)`
+    return height - y
   }
 
   /** Scrolls sideways to a hit, once its row is there. */

@@ -71,11 +71,11 @@ export class RowList {
   topAt(y) {
     const rows = this.all()
     if (!rows.length) return 0
-    if (y < 0) return Math.max(0, rows[0].row + y / this.rowPx)
+    if (y < 0) return Math.max(0, rows[0].row + Math.max(-1, y / this.rowPx)) // what is above is not known yet
     const row = rows.find(({ offsetTop, offsetHeight }) => y < offsetTop + offsetHeight)
     if (row) return row.row + (y - row.offsetTop) / row.offsetHeight
     const last = rows[rows.length - 1]
-    return last.row + 1 + (y - last.offsetTop - last.offsetHeight) / this.rowPx
+    return last.row + 1
   }
 
   #drop(first, end) {
