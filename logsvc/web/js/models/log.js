@@ -130,6 +130,26 @@ export class Log extends Model {
     return answer.lines.length ? answer.lines[0].u - 1 : Math.max(0, this.totalUserLines - 1)
   }
 
+  /** When line `n` was received; null where there is no such line. */
+  async receivedAt(n, signal) {
+    const { lines } = await this.http.lines(this.stream.id, { from: n, limit: 1 }, { signal })
+    return lines[0]?.received_at ?? null
+  }
+
+  /** The first line shown that was received at that time or later, else the last; null where there is none. */
+  async lineAtTime(at, signal) {
+    const ask = (place) => this.http.lines(this.stream.id, { ...place, limit: 1, lines: this.lines }, { signal })
+    const { lines } = await ask({ received_from: at })
+    return (lines[0] ?? (await ask({ from: -1 })).lines[0])?.n ?? null
+  }
+
+  /** Number of the line in a row; null where there is none. */
+  async lineOf(row, signal) {
+    if (this.lines === 'all') return row + 1
+    const { lines } = await this.http.lines(this.stream.id, { user_from: row + 1, limit: 1, lines: 'user' }, { signal })
+    return lines[0]?.n ?? null
+  }
+
   /** Shows all lines, or user lines only; the reader stays at `anchor`, a line number (null: wherever). */
   async setLines(lines, anchor) {
     if (lines === this.lines) return

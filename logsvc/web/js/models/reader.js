@@ -7,6 +7,7 @@ import { Model } from './model.js'
 import { Hits } from './search-hits.js'
 import { RecentSearches } from './search-recent.js'
 import { Search } from './search.js'
+import { TimeCursor } from './time-cursor.js'
 
 /** Fires `change` when the job, the panes or the active one are others. */
 export class Reader extends Model {
@@ -14,6 +15,7 @@ export class Reader extends Model {
     super()
     Object.assign(this, { http, openFollow, address, settings, job: null, panes: [], active: null })
     address.addEventListener('change', () => this.sync())
+    this.cursor = new TimeCursor({ reader: this })
     this.hits = new Hits({ http, reader: this, address, recent: new RecentSearches() })
   }
 
@@ -39,6 +41,22 @@ export class Reader extends Model {
   /** Another line, or another log, in a pane. */
   go(pane, changes, options) {
     this.address.go(this.#changed(pane, changes), options)
+  }
+
+  /** The reader chose a line, or lines: logs beside it show what came at the same time. */
+  choose(pane, line, lineEnd = null, options) {
+    this.go(pane, { line, lineEnd }, options)
+    this.cursor.choose(pane, line)
+  }
+
+  /** Goes to what was typed (see `parseJump`); to a line once more where it is chosen already. */
+  async jump(pane, { line = null, lineEnd = null, share, at }) {
+    const { log } = pane
+    const last = Math.max(0, log.count - 1)
+    const n = line ?? (at ? await log.lineAtTime(at) : await log.lineOf(Math.round(share * last)))
+    if (n === null) return
+    if (pane.place.line === n && pane.place.lineEnd === lineEnd) pane.view?.showLine(n)
+    this.choose(pane, n, lineEnd)
   }
 
   href(pane, changes) {

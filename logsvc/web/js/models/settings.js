@@ -11,6 +11,7 @@ const DEFAULTS = Object.freeze({
   wrap: false,
   hitsHeight: 0, // 0: as the style sheet says
   times: false,
+  lockTimes: false,
   jobColumns: USUAL_COLUMNS,
   jobFilters: false,
   treeHidden: matchMedia('(max-width: 760px)').matches, // on a phone the log needs the room

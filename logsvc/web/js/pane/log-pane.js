@@ -28,7 +28,7 @@ export class LogPane {
    */
   constructor(host, { id, log, search, hrefOf, onSelect, onMore, words }) {
     Object.assign(this, { host, id, log, search, hrefOf, onSelect, onMore, words })
-    Object.assign(this, { top: 0, wrap: false, times: false, start: null, revealed: null, toShow: null, rawLines: new Set() })
+    Object.assign(this, { top: 0, wrap: false, times: false, start: null, revealed: null, toShow: null, timeLine: null, rawLines: new Set() })
     this.overview = new Overview({ log, search })
     this.#build()
     this.redraw = perFrame(() => this.#draw())
@@ -64,10 +64,13 @@ export class LogPane {
     return { share: this.log.count ? (last + 1) / this.log.count : 1, receivedAt: this.log.lineAt(first)?.received_at ?? null }
   }
 
-  /** Puts a row a third down the screen, unless it is well in view. */
-  showRow(row, { reveal = false } = {}) {
+  /** Puts a row a third down the screen, unless it is well in view; or at the top. */
+  showRow(row, { reveal = false, atTop = false } = {}) {
     const inView = this.#rowsInView()
-    if (row < this.top + 1 || row > this.top + inView - 3) {
+    if (atTop) {
+      this.log.setFollowing(false)
+      this.top = row
+    } else if (row < this.top + 1 || row > this.top + inView - 3) {
       this.log.setFollowing(false)
       this.top = Math.max(0, row - Math.floor(inView / 3))
     } else if (row < this.log.count - 1) {
@@ -86,6 +89,13 @@ export class LogPane {
   /** Marks line `n`, or lines [n, last], and shows where they begin, unless the reader chose them here; null: none. */
   select(n, last = n) {
     if (this.lineRange.set(n, last)) this.toShow = n
+    this.redraw()
+  }
+
+  /** Marks the line that stands for a moment in other logs; null: none. */
+  markTime(n) {
+    if (n === this.timeLine) return
+    this.timeLine = n
     this.redraw()
   }
 
@@ -367,6 +377,7 @@ export class LogPane {
       number: n,
       href: n === null ? '' : this.hrefOf(n),
       selected: this.lineRange.has(n),
+      atTime: n !== null && n === this.timeLine,
       current: n !== null && n === this.search.current?.n,
       ...(line ? this.#shownAs(line) : { end: '', raw: false }),
       times: this.times,

@@ -26,7 +26,7 @@ export function createRow() {
  * @param {HTMLElement} row
  * @param {object} shown
  *   line (null: not loaded yet), spans, number (of the line, or null), href (link to the line), end (of
- *   a cut progress line, for its last state), selected, current, raw, times, start (of a file that goes on
+ *   a cut progress line, for its last state), selected, current, atTime, raw, times, start (of a file that goes on
  *   from another, {label, href} of the way back; else null),
  *   words: {showRaw, showFolded, hiddenHit, moreBytes(count)}
  */
@@ -114,7 +114,7 @@ function isUnstyled({ style, hit }) {
   return !hit && !style.classes && !style.color && !style.background
 }
 
-function rowClasses({ line, selected, current, start }) {
+function rowClasses({ line, selected, current, atTime, start }) {
   const names = ['row']
   if (start) names.push('is-start')
   if (!line) names.push('is-loading')
@@ -122,6 +122,7 @@ function rowClasses({ line, selected, current, start }) {
   if (line?.level) names.push(`is-${line.level === 'error' ? 'error' : 'warning'}`)
   if (line?.partial) names.push('is-partial')
   if (selected) names.push('is-selected')
+  if (atTime) names.push('is-at-time')
   if (current) names.push('is-current')
   return names.join(' ')
 }

@@ -5,6 +5,7 @@ import { currentLanguage, t } from '../i18n/index.js'
 import { LongLine } from '../models/long-line.js'
 import { LogPane } from '../pane/log-pane.js'
 import { Connection } from './connection.js'
+import { CopyButton, fullLink } from './copy.js'
 import { FullText } from './full-text.js'
 import { html, useChanges, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { LongLineDialog } from './long-line.js'
@@ -14,7 +15,7 @@ import { fileLabel } from './stream-tree.js'
 
 export function LogView({ reader, job, pane, settings }) {
   const { log, search, place } = pane
-  useChanges(log, search, settings)
+  useChanges(log, search, settings, reader.cursor)
   const host = useRef(null)
   const position = useRef(null)
   const [reading, setReading] = useState(null)
@@ -28,16 +29,19 @@ export function LogView({ reader, job, pane, settings }) {
       search,
       words: paneWords(),
       hrefOf: (n) => reader.href(pane, { line: n, lineEnd: null }),
-      onSelect: (line, lineEnd) => reader.go(pane, { line, lineEnd }),
+      onSelect: (line, lineEnd) => reader.choose(pane, line, lineEnd),
       onMore: (line) => setReading(new LongLine({ http: reader.http, stream: log.stream.id, line })),
     })
     pane.view = view
-    view.onDraw = () => drawPosition(position.current, view, log)
+    view.onDraw = () => {
+      drawPosition(position.current, view, log)
+      if (settings.get('lockTimes') && pane === reader.active && !log.following) reader.cursor.scrolled(pane, view.place.receivedAt)
+    }
     search.topLine = () => view.topLine
     search.selectedLine = () => view.selectedInView
     const found = ({ detail }) => {
       view.showLine(detail.n, { reveal: true }).catch(() => {})
-      reader.go(pane, { line: detail.n, lineEnd: null }, { replace: true })
+      reader.choose(pane, detail.n, null, { replace: true })
     }
     search.addEventListener('jump', found)
     return () => {
@@ -53,6 +57,8 @@ export function LogView({ reader, job, pane, settings }) {
   useEffect(() => pane.view.setColumns({ wrap: settings.get('wrap'), times: settings.get('times') }))
   useEffect(() => pane.view.select(place.line, place.lineEnd ?? place.line), [log, place.line, place.lineEnd])
 
+  useEffect(() => pane.view.markTime(reader.cursor.lineIn(pane)))
+
   const active = pane === reader.active
   return html`<section
     class="log ${several && active ? 'is-active' : ''}"
@@ -61,6 +67,7 @@ export function LogView({ reader, job, pane, settings }) {
     onPointerDownCapture=${() => reader.activate(pane)}
   >
     ${several && html`<${PaneHead} reader=${reader} pane=${pane} />`}
+    ${log.ready && place.line > log.totalLines && html`<p class="log-notice" role="status">${t(log.sealed ? 'log.noLine' : 'log.noLineYet', { n: place.line, total: log.totalLines })}</p>`}
     <div class="log-body">
       <div ref=${host}></div>
       <${Overlay} log=${log} reader=${reader} pane=${pane} />
@@ -70,6 +77,7 @@ export function LogView({ reader, job, pane, settings }) {
       <span class="log-position" ref=${position}></span>
       <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
       <${FullText} http=${reader.http} stream=${log.stream} size=${job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes} />
+      <${CopyButton} text=${() => fullLink(reader.address.href({ ...place, panes: [] }))} label=${linkWords(place)} icon="link" bare />
       <a class="log-raw" href=${reader.http.saveUrl(log.stream.id)} title=${t('log.rawTitle')}>${t('log.raw')}</a>
     </footer>
     ${reading && html`<${LongLineDialog} reading=${reading} onClose=${() => setReading(null)} />`}
@@ -85,6 +93,11 @@ export function PaneHead({ reader, pane }) {
     ${pane.place.gen > 0 && html`<span class="log-generation">${t('job.generation', { generation: pane.place.gen })}</span>`}
     <button type="button" class="button button-icon" aria-label=${t('log.closePane', { name })} title=${t('log.closePane', { name })} onClick=${() => reader.closePane(pane)}><${Icon} name="close" /></button>
   </header>`
+}
+
+function linkWords({ line, lineEnd }) {
+  if (lineEnd) return t('log.copyLinkLines', { first: line, last: lineEnd })
+  return line ? t('log.copyLinkLine', { n: line }) : t('log.copyLink')
 }
 
 /** Written by hand because it changes with every frame. */
