@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -42,6 +43,7 @@ BROWSER_OPTIONS = (
     "--no-first-run",
     "--window-size=1300,800",
     "--lang=en-US",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # as where there is no internet
 )
 # Before the page's own scripts: keeps its sockets, so that a test can cut them, and counts what the policy forbade.
 WATCH = """
@@ -222,23 +224,8 @@ def fresh_service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[webdriver.Chrome]:
-    found = next(filter(None, map(shutil.which, BROWSERS)), "")
-    driver = shutil.which("chromedriver")
-    if not found or not driver:
-        words = "needs Chromium and its driver (Debian: chromium, chromium-driver)"
-        pytest.fail(words) if os.environ.get("LOGSVC_TESTED") else pytest.skip(words)
-    options = webdriver.ChromeOptions()
-    options.binary_location = found
-    with tempfile.TemporaryDirectory(prefix="logsvc-browser-", ignore_cleanup_errors=True) as profile:
-        for option in (*BROWSER_OPTIONS, f"--user-data-dir={profile}"):
-            options.add_argument(option)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        chrome = webdriver.Chrome(options=options, service=DriverService(driver))
-        try:
-            chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-            yield chrome
-        finally:
-            chrome.quit()
+    with a_browser() as chrome:
+        yield chrome
 
 
 @pytest.fixture
@@ -250,6 +237,28 @@ def page(browser: webdriver.Chrome, service: Service) -> Iterator[Page]:
     browser.get_log("browser")
     yield Page(browser, service)
     assert [entry for entry in browser.get_log("browser") if "Uncaught" in entry["message"]] == []
+
+
+@contextlib.contextmanager
+def a_browser(**logged: str) -> Iterator[webdriver.Chrome]:
+    """A Chromium of its own; `logged` as in `goog:loggingPrefs`, beside what its console says."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), "")
+    driver = shutil.which("chromedriver")
+    if not found or not driver:
+        words = "needs Chromium and its driver (Debian: chromium, chromium-driver)"
+        pytest.fail(words) if os.environ.get("LOGSVC_TESTED") else pytest.skip(words)
+    options = webdriver.ChromeOptions()
+    options.binary_location = found
+    with tempfile.TemporaryDirectory(prefix="logsvc-browser-", ignore_cleanup_errors=True) as profile:
+        for option in (*BROWSER_OPTIONS, f"--user-data-dir={profile}"):
+            options.add_argument(option)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", **logged})
+        chrome = webdriver.Chrome(options=options, service=DriverService(driver))
+        try:
+            chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+            yield chrome
+        finally:
+            chrome.quit()
 
 
 def speak(browser: webdriver.Chrome, languages: str) -> None:

@@ -24,9 +24,16 @@ export function App({ address, settings, session, jobs, reader }) {
   useEffect(() => {
     document.title = address.place.job ? `${name || address.place.job} · logsvc` : 'logsvc'
   }, [address.place.job, name])
-  if (session.needsLogin) return html`<${TopBar} address=${address} settings=${settings} onHelp=${() => setHelp(true)} /><${Login} refused=${session.refused} />`
   return html`
+    <button type="button" class="button skip" onClick=${toContent}>${t('app.skip')}</button>
     <${TopBar} address=${address} settings=${settings} jobName=${name} onHelp=${() => setHelp(true)} />
+    ${session.needsLogin ? html`<${Login} refused=${session.refused} />` : html`<${Content} session=${session} address=${address} settings=${settings} jobs=${jobs} reader=${reader} />`}
+    ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
+  `
+}
+
+function Content({ session, address, settings, jobs, reader }) {
+  return html`
     ${session.lost &&
     html`<div class="banner" role="alert">
       <span>${t('app.lost')}</span>
@@ -34,6 +41,12 @@ export function App({ address, settings, session, jobs, reader }) {
     </div>`}
     ${address.place.job ? html`<${JobView} reader=${reader} settings=${settings} />` : html`<${JobListView} jobs=${jobs} settings=${settings} hits=${reader.hits} />`}
     <${SearchPanel} hits=${reader.hits} settings=${settings} />
-    ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
   `
+}
+
+/** Past the controls: to the lines of the log, else to the page's main part. */
+function toContent() {
+  const content = document.querySelector('.pane-view') ?? document.querySelector('main')
+  content.tabIndex = 0
+  content.focus()
 }

@@ -9,6 +9,7 @@ import { CopyButton, fullLink } from './copy.js'
 import { FullText } from './full-text.js'
 import { html, useChanges, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { LongLineDialog } from './long-line.js'
+import { NewsOf } from './news.js'
 import { positionWords, paneWords } from './pane-words.js'
 import { ErrorNotice, Icon, Loading, Notice } from './parts.js'
 import { fileLabel } from './stream-tree.js'
@@ -80,6 +81,7 @@ export function LogView({ reader, job, pane, settings }) {
       <${CopyButton} text=${() => fullLink(reader.address.href({ ...place, panes: [] }))} label=${linkWords(place)} icon="link" bare />
       <a class="log-raw" href=${reader.http.saveUrl(log.stream.id)} title=${t('log.rawTitle')}>${t('log.raw')}</a>
     </footer>
+    ${active && html`<${NewsOf} log=${log} />`}
     ${reading && html`<${LongLineDialog} reading=${reading} onClose=${() => setReading(null)} />`}
   </section>`
 }

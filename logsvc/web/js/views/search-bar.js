@@ -55,7 +55,7 @@ export function SearchBar({ hits, search = NO_SEARCH, onLeave }) {
     <datalist id="search-recent">${!q && hits.recent.texts.map((text) => html`<option value=${text} key=${text}></option>`)}</datalist>
     <output class="search-state" id="search-state">${countWords(hits, search)}</output>
     <${Toggle} on=${ignoreCase} label="Aa" title=${t('search.case')} onToggle=${() => hits.ask({ ignoreCase: !ignoreCase })} />
-    <${Toggle} on=${word} label=${html`<u>ab</u>`} title=${t('search.word')} onToggle=${() => hits.ask({ word: !word })} />
+    <${Toggle} on=${word} label=${html`<span class="search-word-sign"></span>`} title=${t('search.word')} onToggle=${() => hits.ask({ word: !word })} />
     <${Toggle} on=${regex} label=".*" title=${t('search.regex')} onToggle=${() => hits.ask({ regex: !regex })} />
     <button type="button" class="button button-icon" disabled=${!hits.active} aria-label=${t('search.previous')} title=${t('search.previous')} onClick=${() => hits.step(-1)}><${Icon} name="up" /></button>
     <button type="button" class="button button-icon" disabled=${!hits.active} aria-label=${t('search.next')} title=${t('search.next')} onClick=${() => hits.step(1)}><${Icon} name="down" /></button>

@@ -9,6 +9,7 @@ import { errorText, limitWords, summaryWords } from './search-words.js'
 
 const LEAST_PX = 120
 const STEP_PX = 40
+const USUAL_PERCENT = 38 // of the window, as in css/search-hits.css
 const CONTEXTS = [0, 1, 2, 3, 4, 5]
 
 export function SearchPanel({ hits, settings }) {
@@ -19,7 +20,7 @@ export function SearchPanel({ hits, settings }) {
   const height = settings.get('hitsHeight')
   const resize = (px) => settings.set('hitsHeight', Math.round(Math.max(LEAST_PX, Math.min(px, window.innerHeight * 0.8))))
   return html`<section class="hits" aria-label=${t('search.listLabel')} ref=${panel} style=${height ? { height: `${height}px` } : {}}>
-    <${Grip} height=${() => panel.current.offsetHeight} onResize=${resize} />
+    <${Grip} height=${() => panel.current.offsetHeight} share=${height ? Math.round((100 * height) / window.innerHeight) : USUAL_PERCENT} onResize=${resize} />
     <div class="hits-head">
       <${Summary} hits=${hits} />
       <div class="hits-tools">
@@ -84,7 +85,7 @@ function LeftOut({ hits }) {
 }
 
 /** The upper edge, to be dragged or moved by arrow keys. */
-function Grip({ height, onResize }) {
+function Grip({ height, share, onResize }) {
   const start = useRef(null)
   const move = (event) => start.current && onResize(start.current.height + start.current.y - event.clientY)
   const keys = (event) => {
@@ -97,6 +98,7 @@ function Grip({ height, onResize }) {
     class="hits-grip"
     role="separator"
     aria-orientation="horizontal"
+    aria-valuenow=${share}
     aria-label=${t('search.resize')}
     title=${t('search.resize')}
     tabindex="0"

@@ -1,0 +1,128 @@
+"""Every page of the viewer and every state that is a view of its own: what all of them must keep is tested on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .conftest import Page, Service
+
+JOB = "walk"
+LAST = "2026-11-24 12:05:01 ERROR RuntimeError: out of memory"
+LINES = "".join(
+    [
+        "[ModelArts Service Log] 2026-11-24 12:00:00 start\n",
+        *(f"2026-11-24 12:00:0{n % 10} INFO epoch {n} loss 0.{n}\n" for n in range(300)),
+        "2026-11-24 12:05:00 WARNING loss is nan\n",
+        "\x1b[31m2026-11-24 12:05:01 ERROR\x1b[0m \x1b[1;33mRuntimeError\x1b[0m: out of memory\n",
+    ]
+)
+
+
+def fill(service: Service) -> None:
+    """The job that the walk goes through; may be called again."""
+    if service.sent.get((JOB, f"modelarts-job-{JOB}-worker-0.log", 0)):
+        return
+    root = f"modelarts-job-{JOB}"
+    for task in ("worker-0", "worker-1"):
+        service.append(JOB, LINES, task=task)
+    service.append(JOB, LINES, path=f"{root}-proc-rank-0-device-0.txt")
+    service.append(JOB, "plog\n", path=f"{root}/ascend/process_log/rank_0/plog/plog-1_20220718191843620.log")
+    service.append(JOB, "again\n", generation=1)
+    service.describe(
+        JOB, name="resnet50 训练", owner="zhang", status="failed", algorithm="resnet", resource_pool="pool-1"
+    )
+
+
+def stream_id(service: Service) -> str:
+    return str(service.call("GET", f"/jobs/{JOB}/streams")["streams"][0]["id"])
+
+
+def job_list(page: Page) -> None:
+    page.open()
+    page.one(".jobs-table")
+
+
+def job_list_nothing_found(page: Page) -> None:
+    page.open()
+    page.browser.get(f"{page.service.url}/#name=nothing-has-this-name")
+    page.one(".notice")
+
+
+def job_page(page: Page) -> None:
+    page.open(JOB, task="worker-1")
+    page.until_last(LAST)
+
+
+def old_generation_times_wrap(page: Page) -> None:
+    page.open(JOB, task="worker-0", line=3)
+    page.until_row(3, "is-selected")
+    page.press("w")
+
+
+def several_panes(page: Page) -> None:
+    page.open(JOB, task="worker-1", pane=f"worker-0|modelarts-job-{JOB}-proc-rank-0-device-0.txt||")
+    page.until(lambda: len(page.all(".job-panes .pane-rows > .row")) > 10, "there are no two panes")
+
+
+def search_with_hits(page: Page) -> None:
+    page.open(JOB, task="worker-1", q="loss", hits=1)
+    page.until(lambda: page.all(".pane-rows mark"), "nothing is found")
+
+
+def search_that_fails(page: Page) -> None:
+    page.open(JOB, task="worker-1", q="(", regex=1)
+    page.until(lambda: page.all("[aria-invalid='true']"), "the pattern is not refused")
+
+
+def help_dialog(page: Page) -> None:
+    job_page(page)
+    page.press("?")
+    page.one("dialog .keys")
+
+
+def download_dialog(page: Page) -> None:
+    job_page(page)
+    page.click(".job-download")
+    page.click(".download-files")
+    page.one(".download-streams")
+
+
+def no_such_job(page: Page) -> None:
+    page.open("nowhere")
+    page.one(".notice")
+
+
+def login(page: Page) -> None:
+    page.browser.delete_all_cookies()
+    page.browser.get("about:blank")
+    page.browser.get(page.service.url)
+    page.one("#token")
+
+
+def plain_page(page: Page) -> None:
+    page.open()
+    page.browser.get(f"{page.service.url}/plain/{stream_id(page.service)}")
+    page.one("footer")
+
+
+def error_page(page: Page) -> None:
+    page.open()
+    page.browser.get(f"{page.service.url}/plain/none")
+    page.one(".notice")
+
+
+STATES: tuple[Callable[[Page], None], ...] = (
+    job_list,
+    job_list_nothing_found,
+    job_page,
+    old_generation_times_wrap,
+    several_panes,
+    search_with_hits,
+    search_that_fails,
+    help_dialog,
+    download_dialog,
+    no_such_job,
+    login,
+    plain_page,
+    error_page,
+)
