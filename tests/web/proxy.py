@@ -30,6 +30,8 @@ class Proxy:
         self.upgrades = 0
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._frozen: set[tuple[socket.socket, socket.socket]] = set()
+        self._reading = threading.Event()
+        self._reading.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -44,6 +46,14 @@ class Proxy:
     def freeze(self) -> None:
         """From now on nothing comes through the WebSockets that there are; they look alive."""
         self._frozen |= self._pairs
+
+    def pause(self) -> None:
+        """Read nothing of what the service sends through WebSockets, until `resume`."""
+        self._reading.clear()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._reading.set()
 
     def close(self) -> None:
         """Stop."""
@@ -86,6 +96,8 @@ class Proxy:
         opened = False
         with contextlib.suppress(OSError):
             while data := source.recv(PIECE):
+                if upgrade:
+                    self._reading.wait()
                 if pair in self._frozen and upgrade:
                     continue
                 if upgrade and self.sockets == "hold":

@@ -1,4 +1,4 @@
-"""Following a log: it never jumps, and no network makes it lose, repeat or disorder a line."""
+"""Following a log: it never jumps, loses, repeats or disorders a line, and goes on where the file does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from selenium.webdriver import ActionChains
@@ -14,7 +13,6 @@ from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
 from .conftest import Page, Service
-from .proxy import Proxy
 
 pytestmark = pytest.mark.browser
 
@@ -23,21 +21,6 @@ PAGE = Path(__file__).parent.parent.parent / "bench" / "page.js"
 
 def a_log(first: int, last: int) -> str:
     return "".join(f"line {n}\n" for n in range(first, last + 1))
-
-
-@pytest.fixture
-def proxy(service: Service) -> Iterator[Proxy]:
-    made = Proxy(urlsplit(service.url).port or 0)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def far(page: Page, proxy: Proxy) -> Page:
-    """A reader on the other side of the proxy."""
-    return Page(page.browser, Service(f"http://127.0.0.1:{proxy.port}", page.service.token))
 
 
 @contextmanager
@@ -91,10 +74,15 @@ def test_cut_again_and_again_every_line_stands_in_its_place(service: Service, pa
     assert_exact(page, last[0])
 
 
-def test_rows_stay_where_they_are_while_thousands_come(service: Service, page: Page) -> None:
-    service.append("still", a_log(1, 1000))
-    page.open("still")
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_rows_stay_where_they_are_while_thousands_come(service: Service, page: Page, wrapped: bool) -> None:
+    job = f"still-{wrapped}"
+    service.append(job, a_log(1, 1000))
+    page.open(job)
     page.until_last("line 1000")
+    if wrapped:
+        page.press("w")
+        page.one(".is-wrapped")
 
     view = page.one(".pane-view")
     ActionChains(page.browser).scroll_from_origin(ScrollOrigin.from_element(view), 0, -330).perform()
@@ -108,7 +96,7 @@ def test_rows_stay_where_they_are_while_thousands_come(service: Service, page: P
         watch()"""
     )
     for first in range(1001, 6001, 500):
-        service.append("still", a_log(first, first + 499))
+        service.append(job, a_log(first, first + 499))
     page.see("5,000 new lines", ".to-end")
     assert page.run("return window.looks.size") == 1
 
@@ -149,79 +137,6 @@ def test_a_gap_counts_the_user_lines_that_it_hides(service: Service, page: Page)
 
     page.see("of 110,000", ".log-position")
     page.until_last("line 110000")
-
-
-def test_without_websockets_it_asks_and_says_so(far: Page, proxy: Proxy, service: Service) -> None:
-    proxy.sockets = "refuse"
-    service.append("poll", a_log(1, 5) + "unfinished")
-    far.open("poll")
-    far.until_last("unfinished")
-    far.see("no WebSocket gets through", ".log-foot")
-    assert proxy.upgrades == 3
-
-    service.append("poll", " no more\n" + a_log(7, 400))
-    far.until_last("line 400")
-    service.append("poll", a_log(401, 402), final=True)
-    far.until_last("line 402")
-    far.see("Complete", ".log-foot")
-    far.press(Keys.HOME)
-    far.until(lambda: [row["text"] for row in far.rows()][4:7] == ["line 5", "unfinished no more", "line 7"], "start")
-
-
-def test_a_proxy_that_holds_websockets_back_is_found_out(far: Page, proxy: Proxy, service: Service) -> None:
-    proxy.sockets = "hold"
-    service.append("held", a_log(1, 5))
-    far.open("held")
-    far.see("no WebSocket gets through", ".log-foot")
-    service.append("held", a_log(6, 8))
-    far.until_last("line 8")
-    assert far.numbers() == list(range(1, 9))
-
-
-def test_an_outage_is_said_in_words_and_ends_at_a_click(far: Page, proxy: Proxy, service: Service) -> None:
-    service.append("outage", a_log(1, 5))
-    far.open("outage")
-    far.see("Following live", ".log-foot")
-
-    proxy.cut(stay_down=True)
-    far.see("trying again in", ".log-foot")
-    service.append("outage", a_log(6, 500))
-    proxy.down = False
-    far.click(".connection-now")
-    far.until_last("line 500")
-    far.see("Following live", ".log-foot")
-
-
-def test_why_the_service_refuses_is_said(far: Page, proxy: Proxy, service: Service) -> None:
-    service.append("refused", a_log(1, 5))
-    far.open("refused")
-    far.see("Following live", ".log-foot")
-
-    proxy.instead = ("410 Gone", "expired")
-    proxy.cut()
-    far.see("The service refuses. These logs have expired.", ".log-foot")
-    assert far.last_row() == "line 5"
-
-    proxy.instead = None
-    service.append("refused", a_log(6, 6))
-    far.click(".connection-now")
-    far.until_last("line 6")
-    far.see("Following live", ".log-foot")
-
-
-def test_a_connection_that_died_in_silence_is_found_out(far: Page, proxy: Proxy, service: Service) -> None:
-    """As after a laptop's sleep: the socket looks open, and nothing comes through it any more."""
-    service.append("sleep", a_log(1, 50))
-    far.open("sleep")
-    far.see("Following live", ".log-foot")
-
-    proxy.freeze()
-    service.append("sleep", a_log(51, 2002))
-    assert far.last_row() == "line 50"
-    far.run("window.dispatchEvent(new Event('online'))")
-
-    far.until_last("line 2002")
-    far.see("Following live", ".log-foot")
 
 
 def test_a_hidden_page_is_up_to_date_when_it_is_shown_again(service: Service, page: Page) -> None:
