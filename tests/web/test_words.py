@@ -5,13 +5,55 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from string import Formatter
+from typing import Any
+
+import pytest
 
 import logsvc
 from logsvc.api.words import EN, ZH_CN
 
+from .conftest import Page, Service, speak
+from .walk import STATES, fill
+
 SCRIPTS = Path(logsvc.__file__).parent / "web" / "js"
 DEFINED = re.compile(r"^  '([a-z]+\.[A-Za-z.]+)':", re.MULTILINE)
 QUOTED = re.compile(r"'([a-z]+\.[A-Za-z.]+)'")
+
+# Words of the page, read or heard. Lines of logs, names of files and jobs, commands and keys are not ours.
+SAID = """
+const foreign = `.pane-rows, .hits-line, .row-text, pre, kbd, code, noscript, script, style, datalist, [lang="en"],
+  .search-error, .log-file, .tree-name, .download-name, .job-id, .top-job, .jobs-name, .jobs-id`
+const attributes = ['title', 'aria-label', 'placeholder', 'alt', 'aria-description']
+const said = new Set([document.title])
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT)
+while (walker.nextNode()) {
+  const node = walker.currentNode
+  const isText = node.nodeType === Node.TEXT_NODE
+  if ((isText ? node.parentElement : node).closest(foreign)) continue
+  if (isText) said.add(node.textContent)
+  else for (const name of attributes) said.add(node.getAttribute(name) ?? '')
+}
+return [...said].filter((words) => words.trim())
+"""
+NAMES = {
+    *("logsvc", "English", "Ascend", "MindSpore", "RE2", "zip", "KiB", "MiB"),  # names and units
+    *("Enter", "Shift", "Esc", "Ctrl", "Home", "End", "PgUp", "PgDn", "Alt"),  # keys
+    *("rank", "plog", "viewer"),  # as the manual and the printed link have them
+    *(
+        "resnet50",
+        "resnet",
+        "zhang",
+        "pool",
+        "root",
+        "walk",
+        "nowhere",
+        "nothing",
+        "has",
+        "this",
+        "name",
+    ),  # of the walk
+    *("modelarts", "job", "worker", "log", "proc", "device", "ascend", "process", "txt", "gen"),  # paths in titles
+}
 
 
 def words(language: str) -> dict[str, str]:
@@ -59,3 +101,17 @@ def test_pages_of_the_service_speak_both_languages() -> None:
         return {key: {name for _, name, _, _ in Formatter().parse(text) if name} for key, text in table.items()}
 
     assert fields(EN) == fields(ZH_CN)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_no_english_is_left_on_a_chinese_page(service: Service, page: Page, state: Any) -> None:
+    fill(service)
+    speak(page.browser, "zh-CN,zh")
+    state(page)
+    said = page.run(SAID)
+    assert any(re.search(r"[\u4e00-\u9fff]", text) for text in said)
+    found = {word for text in said for word in re.findall(r"\b[A-Za-z][A-Za-z0-9]{2,}", text)}
+    left = {word for word in found - NAMES if not word.isupper()}  # variables of the environment are in capitals
+    assert (left, [text for text in said if left & set(re.findall(r"\w+", text))]) == (set(), [])
+    assert [text for text in said if re.search(r"undefined|NaN|\{\w+\}|\[object", text)] == []
