@@ -93,6 +93,14 @@ test('rows follow each other, and only those that are seen are drawn', () => {
   assert.deepEqual(layout(groups.jobs, { byJob: false, context: 1 }).map(({ type }) => type), ['log', 'log', 'rest'])
 })
 
+test('a list longer than a browser can show ends and says so', () => {
+  const groups = new Groups()
+  groups.add(Array.from({ length: 60_000 }, (_, i) => log(`s${i}`, `job${i % 100}`, 'worker-0', 1000)))
+  const rows = layout(groups.jobs, { byJob: true, context: 0 })
+  assert.equal(rows.at(-1).type, 'cut')
+  assert.ok(rows.at(-1).top < 17_000_000)
+})
+
 test('who is busy is asked again, and no more once nobody waits', async () => {
   const waits = []
   const gone = new AbortController()

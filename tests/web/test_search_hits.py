@@ -115,6 +115,7 @@ def test_next_goes_on_into_the_next_log(page: Page, fleet: Logs) -> None:
         seen.append(page.place()["task"])
     assert seen == ["worker-0", "worker-25", "worker-50", "worker-75", "worker-0"]
     page.see_count("1 of 4")
+    page.see("From the start again", ".search-notice")
     page.one(".search-input").send_keys(Keys.SHIFT, Keys.ENTER)
     page.until(lambda: page.place()["task"] == "worker-75", "not backwards")
     page.see_count("4 of 4")

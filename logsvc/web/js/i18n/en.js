@@ -234,6 +234,7 @@ export const en = {
   'search.tryParts': 'Parts of words too',
   'search.tryFilters': 'Without filters',
   'search.trySystem': 'System lines too',
+  'search.listCut': 'The list ends here; narrow the search down to see the rest.',
   'search.onlyErrors': 'only lines that look like errors',
   'search.onlyWarnings': 'only lines that look like warnings',
   'search.onlyBoth': 'only lines that look like errors or warnings',

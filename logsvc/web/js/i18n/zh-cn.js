@@ -234,6 +234,7 @@ export const zhCN = {
   'search.tryParts': '包含部分匹配的词',
   'search.tryFilters': '去掉筛选条件',
   'search.trySystem': '包含系统日志',
+  'search.listCut': '列表到此为止；请缩小搜索范围以查看其余结果。',
   'search.onlyErrors': '仅疑似错误的行',
   'search.onlyWarnings': '仅疑似警告的行',
   'search.onlyBoth': '仅疑似错误或警告的行',

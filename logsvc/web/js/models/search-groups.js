@@ -36,7 +36,11 @@ export class Group {
 export class Groups {
   constructor() {
     this.byStream = new Map()
-    this.jobs = [] // [{id, open, groups}]
+    this.byJob = new Map() // id -> {id, open, groups}, in the order in which they came
+  }
+
+  get jobs() {
+    return [...this.byJob.values()]
   }
 
   get size() {
@@ -88,11 +92,8 @@ export class Groups {
   }
 
   #job(id, group) {
-    let job = this.jobs.find((one) => one.id === id)
-    if (!job) {
-      job = { id, open: true, groups: [] }
-      this.jobs.push(job)
-    }
+    if (!this.byJob.has(id)) this.byJob.set(id, { id, open: true, groups: [] })
+    const job = this.byJob.get(id)
     job.groups.push(group)
     return job
   }

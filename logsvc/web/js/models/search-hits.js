@@ -19,6 +19,7 @@ const LOOK_MS = 3000 // how often it is looked whether a count is out of date
 const AGE_MS = 10000 // over all jobs nobody says that logs have grown
 const REST_FACTOR = 10 // a count that took long is not asked for often
 const PATTERN = ['regex', 'ignoreCase', 'word']
+const NONE_LEFT_OUT = Object.freeze({ ids: new Set(), count: 0 })
 const BEHIND_THE_LAST = Number.MAX_SAFE_INTEGER
 
 /** Fires `change`. */
@@ -136,15 +137,18 @@ export class Hits extends Model {
     const { active } = this.reader
     if (!this.active) return
     this.recent.add(this.address.place.q)
+    this.wrapped = null
     if (!active?.search) this.openFirst()
-    else if (this.scope !== 'log' && this.counted && !this.groups.get(active.stream.id) && !this.leftOut.includes(active.stream.id)) this.goOn(active.stream.id, direction)
+    else if (this.scope !== 'log' && this.counted && !this.groups.get(active.stream.id) && !this.leftOut.ids.has(active.stream.id)) this.goOn(active.stream.id, direction)
     else if (direction > 0) active.search.next()
     else active.search.previous()
   }
 
   /** The nearest hit in another log of the scope; false where there is none. */
   async goOn(stream, direction) {
-    if (this.scope === 'log' || !this.counted) return false
+    if (this.scope === 'log') return false
+    if (!this.counted) await this.counting
+    if (!this.counted) return false
     const order = this.groups.inOrder
     const here = order.findIndex((group) => group.stream === stream)
     if (!order.length || (here >= 0 && order.length === 1)) return false
@@ -156,6 +160,7 @@ export class Hits extends Model {
     this.stepRequest = request
     try {
       const { matches } = await this.#ask(group, { ...page, limit: 1, count: 'none' }, request.signal)
+      if (!order[at + direction]) this.wrapped = direction > 0 ? 'start' : 'end'
       if (matches.length) this.open({ ...matches[0], group })
       return matches.length > 0
     } catch (error) {
@@ -232,7 +237,7 @@ export class Hits extends Model {
     this.searching = true
     if (scope !== 'log') {
       this.#first(many)
-      this.#count(many)
+      this.counting = this.#count(many)
     } else if (stream) {
       const { task, kind, path, generation, rank, job } = this.reader.active.stream
       this.groups.add([{ stream, job, task, kind, path, generation, rank }])
@@ -249,7 +254,7 @@ export class Hits extends Model {
       const { context, query } = this.#question()
       const answer = await this.#inTurn(() => this.http.search({ ...many, ...query, context, limit: PAGE, count: 'none' }, { signal }), signal)
       this.searched = answer.searched_streams
-      this.leftOut = answer.left_out
+      this.#takeLeftOut(answer)
       const found = new Map()
       for (const match of answer.matches) {
         if (!found.has(match.stream)) found.set(match.stream, [])
@@ -271,9 +276,14 @@ export class Hits extends Model {
       const size = this.#jobSize()
       const answer = await this.#inTurn(() => this.http.search({ ...many, ...query, limit: 0, count: 'exact' }, { signal }), signal)
       this.groups.add(answer.totals.map(groupOf))
-      Object.assign(this, { counted: true, countExact: answer.exact, searched: answer.searched_streams, leftOut: answer.left_out, error: null })
+      Object.assign(this, { counted: true, countExact: answer.exact, searched: answer.searched_streams, error: null })
+      this.#takeLeftOut(answer)
       Object.assign(this, { countedSize: size, countedAt: performance.now(), tookMs: performance.now() - began })
     })
+  }
+
+  #takeLeftOut({ left_out: ids, left_out_streams: count }) {
+    this.leftOut = { ids: new Set(ids), count }
   }
 
   async #load(group) {
@@ -343,7 +353,7 @@ export class Hits extends Model {
 
   #clear() {
     Object.assign(this, { groups: new Groups(), searching: false, waiting: false, error: null })
-    Object.assign(this, { counted: false, countExact: true, countedAt: 0, countedSize: 0, tookMs: 0, searched: null, leftOut: [] })
+    Object.assign(this, { counted: false, countExact: true, countedAt: 0, countedSize: 0, tookMs: 0, searched: null, leftOut: NONE_LEFT_OUT, wrapped: null })
   }
 
   #abort() {

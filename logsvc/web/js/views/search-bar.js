@@ -18,6 +18,7 @@ export function SearchBar({ hits, search = NO_SEARCH, onLeave }) {
   const { place } = hits.address
   const { q, regex, ignoreCase, word } = place
   const error = search.error ?? hits.error
+  const wrapped = search.wrapped ?? hits.wrapped
   const keys = (event) => {
     if (event.isComposing) return // Enter and Esc belong to the input method
     const arrow = q && { ArrowDown: 1, ArrowUp: -1 }[event.key] // without a text they choose among recent ones
@@ -61,7 +62,7 @@ export function SearchBar({ hits, search = NO_SEARCH, onLeave }) {
     <button type="button" class="button button-icon" disabled=${!hits.active} aria-label=${t('search.next')} title=${t('search.next')} onClick=${() => hits.step(1)}><${Icon} name="down" /></button>
     ${hits.active && html`<button type="button" class="button button-icon" aria-label=${t('search.clear')} title=${t('search.clear')} onClick=${() => hits.clear()}><${Icon} name="close" /></button>`}
     ${error && !place.hits && html`<p class="search-error" role="alert">${errorText(error)}</p>`}
-    ${!error && search.wrapped && html`<p class="search-notice">${search.wrapped === 'start' ? t('search.wrappedStart') : t('search.wrappedEnd')}</p>`}
+    ${!error && wrapped && html`<p class="search-notice">${wrapped === 'start' ? t('search.wrappedStart') : t('search.wrappedEnd')}</p>`}
   </div>
   <${ErrorsButton} hits=${hits} />
   <button

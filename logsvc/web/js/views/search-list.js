@@ -43,11 +43,11 @@ export function HitList({ hits }) {
   const act = (row) => {
     setActive(row.key)
     if (row.type === 'hit') hits.open(row.hit)
-    else if (row.type !== 'rest') hits.toggle(row.group)
+    else if (isHead(row)) hits.toggle(row.group)
   }
   const fold = (open) => {
     const row = rows[at]
-    if (row && row.type !== 'hit' && row.type !== 'rest') return row.group.open !== open && hits.toggle(row.group)
+    if (row && isHead(row)) return row.group.open !== open && hits.toggle(row.group)
     if (row && !open) return setActive(rows.findLast(({ type, group }, index) => index < at && type === 'log' && group === row.group).key)
     return undefined
   }
@@ -98,11 +98,19 @@ function Row({ row, hits, active, onAct }) {
     role="treeitem"
     aria-level=${level}
     aria-selected=${active ? 'true' : 'false'}
-    aria-expanded=${type === 'job' || type === 'log' ? String(group.open) : null}
+    aria-expanded=${isHead(row) ? String(group.open) : null}
     onClick=${onAct}
   >
-    ${type === 'job' ? html`<${JobRow} job=${group} hits=${hits} />` : type === 'log' ? html`<${LogRow} group=${group} />` : type === 'hit' ? html`<${Hit} hit=${row.hit} />` : html`<${Rest} group=${group} hits=${hits} />`}
+    ${rowContent(row, hits)}
   </div>`
+}
+
+function rowContent({ type, group, hit }, hits) {
+  if (type === 'job') return html`<${JobRow} job=${group} hits=${hits} />`
+  if (type === 'log') return html`<${LogRow} group=${group} />`
+  if (type === 'hit') return html`<${Hit} hit=${hit} />`
+  if (type === 'rest') return html`<${Rest} group=${group} hits=${hits} />`
+  return html`<span class="hits-rest">${t('search.listCut')}</span>`
 }
 
 function JobRow({ job, hits }) {
@@ -144,6 +152,10 @@ function Line({ line, match = false }) {
 function Rest({ group, hits }) {
   if (!group.error) return html`<span class="hits-rest">${t('app.loading')}</span>`
   return html`<span class="hits-rest is-wrong">${t('search.failed', { message: group.error.message })} <button type="button" class="button-link" onClick=${() => hits.retry()}>${t('app.retry')}</button></span>`
+}
+
+function isHead({ type }) {
+  return type === 'job' || type === 'log'
 }
 
 /** Over a row that is not loaded yet the keys go on. */

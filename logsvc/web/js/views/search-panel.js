@@ -78,9 +78,9 @@ function LeftOut({ hits }) {
   const { place } = hits.address
   if (hits.scope === 'log') return null
   if (place.proc) return html`<span>${t('search.procToo')} <button type="button" class="button-link" onClick=${() => hits.ask({ proc: false })}>${t('search.leaveOut')}</button></span>`
-  if (!hits.leftOut.length) return null
+  if (!hits.leftOut.count) return null
   return html`<span>
-    ${t('search.leftOut', { count: hits.leftOut.length })} <button type="button" class="button-link" onClick=${() => hits.ask({ proc: true })}>${t('search.searchThem')}</button>
+    ${t('search.leftOut', { count: hits.leftOut.count })} <button type="button" class="button-link" onClick=${() => hits.ask({ proc: true })}>${t('search.searchThem')}</button>
   </span>`
 }
 

@@ -4,9 +4,10 @@ const JOB_PX = 30
 const LOG_PX = 26
 export const LINE_PX = 20 // as in css/search-hits.css
 const GAP_PX = 7 // between hits with lines around them
+const MOST_PX = 15_000_000 // browsers clamp an element at about 17 million; so long a list is no list
 const MOST_WAITING = 20 // lines kept free for what is not loaded yet
 
-/** Rows from above: {type: job|log|hit|rest, key, top, height, group, hit?, nested}. */
+/** Rows from above: {type: job|log|hit|rest|cut, key, top, height, group, hit?, nested}. */
 export function layout(jobs, { byJob, context }) {
   const rows = []
   let top = 0
@@ -18,6 +19,10 @@ export function layout(jobs, { byJob, context }) {
     if (byJob) add({ type: 'job', key: `job-${job.id}`, group: job, nested: false }, JOB_PX)
     if (byJob && !job.open) continue
     for (const group of job.groups) {
+      if (top > MOST_PX) {
+        add({ type: 'cut', key: 'cut', group, nested: false }, LOG_PX)
+        return rows
+      }
       add({ type: 'log', key: `log-${group.stream}`, group, nested: byJob }, LOG_PX)
       if (!group.open) continue
       for (const hit of group.hits) add({ type: 'hit', key: `${group.stream}-${hit.n}`, group, hit, nested: byJob }, hitHeight(hit, context))
