@@ -59,6 +59,12 @@ export function formatAgo(time, now, lang = 'en') {
   return words.format(Math.round(seconds / length), unit)
 }
 
+/** 750000 -> "12 min": whole minutes, from two hours on hours, from two days on days. */
+export function formatSpan(ms, lang = 'en') {
+  const [unit, length] = ms >= 172_800_000 ? ['day', 86_400_000] : ms >= 7_200_000 ? ['hour', 3_600_000] : ['minute', 60_000]
+  return cached(`span ${lang} ${unit}`, () => new Intl.NumberFormat(lang, { style: 'unit', unit, unitDisplay: 'short' })).format(Math.floor(ms / length))
+}
+
 /** 42.3 -> "42%", as the language writes it. */
 export function formatPercent(percent, lang = 'en') {
   return cached(`percent ${lang}`, () => new Intl.NumberFormat(lang, { style: 'percent', maximumFractionDigits: 0 })).format(percent / 100)

@@ -29,7 +29,7 @@ export function Help({ onClose }) {
     [t('help.start'), ['Home']],
     [t('help.end'), ['G', 'End']],
     [t('help.follow'), ['f']],
-    [t('help.lines'), ['j', 'k']],
+    [t('help.lines'), ['j', 'k', '↓', '↑']],
     [t('help.pages'), ['PgDn', 'PgUp']],
     [t('help.errors'), ['e', 'E']],
     [t('help.select'), ['Shift ↓', 'Shift ↑']],

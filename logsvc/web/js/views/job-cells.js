@@ -10,22 +10,26 @@ import { flagWord } from './words.js'
 
 export function JobCell({ column, ...given }) {
   const { name, number } = column
-  const kind = number ? 'is-number' : ['created', 'ended', 'activity'].includes(name) ? 'is-time' : ''
-  return html`<td class="jobs-${name} ${kind}">${(CELLS[name] ?? plain)(given, name)}</td>`
+  const kind = number ? 'is-number' : TIMES.includes(name) ? 'is-time' : ''
+  const shown = (CELLS[name] ?? plain)(given, name)
+  return html`<td class="jobs-${name} ${kind} ${shown == null ? 'is-none' : ''}">${shown ?? '–'}</td>`
 }
 
+const TIMES = ['created', 'ended', 'activity']
+
+/** What stands in a cell; null for nothing. */
 const CELLS = {
   status: ({ job }) => html`<${Status} status=${job.status} />`,
   name: ({ job, href, onOpen }) => {
     const name = job.name || job.id
     return html`<a href=${href} title=${name} onClick=${(event) => follow(event, onOpen)}>${name}</a>`
   },
-  tasks: ({ job }) => job.task_count ?? (job.tasks?.length || '–'),
-  created: ({ job, now }) => html`<${Moment} time=${job.created_at} now=${now} />`,
-  ended: ({ job, now }) => html`<${Moment} time=${job.ended_at} now=${now} />`,
-  activity: ({ job, now }) => html`<${Moment} time=${job.last_chunk_at} now=${now} short />`,
+  tasks: ({ job }) => job.task_count ?? (job.tasks?.length || null),
+  created: ({ job, now }) => job.created_at && html`<${Moment} time=${job.created_at} now=${now} />`,
+  ended: ({ job, now }) => job.ended_at && html`<${Moment} time=${job.ended_at} now=${now} />`,
+  activity: ({ job, now }) => job.last_chunk_at && html`<${Moment} time=${job.last_chunk_at} now=${now} short />`,
   size: ({ job }) => formatBytes(job.log_bytes, currentLanguage()),
-  utilization: ({ job }) => (job.mean_utilization_percent == null ? '–' : formatPercent(job.mean_utilization_percent, currentLanguage())),
+  utilization: ({ job }) => (job.mean_utilization_percent == null ? null : formatPercent(job.mean_utilization_percent, currentLanguage())),
   flags: ({ job, open, onToggle }) =>
     job.flags?.length
       ? html`<button type="button" class="flag-button" aria-expanded=${open ? 'true' : 'false'} title=${t('jobs.advice')} onClick=${onToggle}>
@@ -35,5 +39,5 @@ const CELLS = {
 }
 
 function plain({ job }, name) {
-  return html`<span title=${job[name] ?? ''}>${job[name] ?? '–'}</span>`
+  return job[name] == null ? null : html`<span title=${job[name]}>${job[name]}</span>`
 }

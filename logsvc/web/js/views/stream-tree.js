@@ -1,6 +1,6 @@
 /** A task's log files by kind: sizes, states, generations; each opens here or beside. */
 
-import { baseName, formatBytes, formatSecond } from '../helpers/format.js'
+import { baseName, formatBytes, formatSecond, formatSpan } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
 import { MOST_PANES } from '../models/address.js'
 import { byRank, filterFiles, stateOf } from '../models/file-tree.js'
@@ -12,7 +12,6 @@ import { kindWord } from './words.js'
 
 const FILTERED_FROM = 15 // files of a task
 const MOST_SHOWN = 60 // of a group, before "more"
-const MINUTE_MS = 60_000
 
 export function StreamTree({ job, reader, task, onTask }) {
   const [filter, setFilter] = useState('')
@@ -96,7 +95,7 @@ function File({ file, ranked, job, reader }) {
       <a class="tree-link" href=${reader.href(reader.active, place)} title=${newest.path} aria-current=${isActive(newest, reader) ? 'page' : null} onClick=${(event) => follow(event, () => reader.go(reader.active, place))}>
         <span class="tree-dot is-${state.name}" title=${words}></span>
         <span class="tree-name">${label}<span class="sr-only">, ${words}</span></span>
-        ${state.name === 'silent' && html`<span class="tree-state" aria-hidden="true">${t('job.silentShort', { minutes: minutesOf(state) })}</span>`}
+        ${state.name === 'silent' && html`<span class="tree-state" title=${words} aria-hidden="true">${spanOf(state)}</span>`}
         <span class="tree-size" title=${newest.last_chunk_at && t('job.lastBytes', { time: formatSecond(newest.last_chunk_at) })}>${formatBytes(newest.size_bytes, currentLanguage())}</span>
       </a>
       <button type="button" class="tree-beside" disabled=${!reader.canOpenBeside} aria-label=${t('job.openBeside', { name: label })} title=${reader.canOpenBeside ? t('job.openBeside', { name: label }) : t('job.panesFull', { count: MOST_PANES })} onClick=${() => reader.openBeside(place)}>
@@ -133,11 +132,11 @@ function openClass(streams, reader) {
 
 function stateWords(state) {
   if (state.name === 'complete') return t('job.sealed')
-  return state.name === 'live' ? t('job.live') : t('job.silent', { count: minutesOf(state) })
+  return state.name === 'live' ? t('job.live') : t('job.silent', { span: spanOf(state) })
 }
 
-function minutesOf({ silentMs }) {
-  return Math.floor(silentMs / MINUTE_MS)
+function spanOf({ silentMs }) {
+  return formatSpan(silentMs, currentLanguage())
 }
 
 /** Whether ranks tell the files apart. */
