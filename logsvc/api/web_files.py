@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from mimetypes import guess_type
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -56,13 +58,28 @@ class WebFiles(StaticFiles):
     def __init__(self, index: Index) -> None:
         super().__init__(directory=WEB, check_dir=False)
         self._index = index
+        self._held: dict[str, tuple[str, bytes]] = {}  # path -> (version, bytes)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         found = _VERSIONED.fullmatch(path)
-        response = await super().get_response(found[2] if found else path, scope)
         current = found is not None and found[1] == self._index.version
-        response.headers["Cache-Control"] = f"max-age={YEAR_SECONDS}, immutable" if current else "no-cache"
+        cached = f"max-age={YEAR_SECONDS}, immutable" if current else "no-cache"
+        if found and current and scope["method"] == "GET" and (body := self._body(found[2])) is not None:
+            return Response(body, headers={"Cache-Control": cached}, media_type=guess_type(found[2])[0])
+        response = await super().get_response(found[2] if found else path, scope)
+        response.headers["Cache-Control"] = cached
         return response
+
+    def _body(self, name: str) -> bytes | None:
+        """A file of the present version; from memory, because a first visit asks for a hundred of them at once."""
+        version, body = self._held.get(name, ("", b""))
+        if version == self._index.version:
+            return body
+        full, stat = self.lookup_path(name)
+        if stat is None or not S_ISREG(stat.st_mode):
+            return None
+        self._held[name] = (self._index.version, Path(full).read_bytes())
+        return self._held[name][1]
 
 
 def _version() -> str:
