@@ -103,7 +103,7 @@ class Shipper:
         behind: list[Entry] = []
         for entry in self.tailer.active.values():
             family, member = entry
-            if family.dropped or not family.asked or now < member.blocked_until:
+            if family.dropped or not family.asked or now < member.blocked_until or family.is_held_up(member):
                 continue
             pending = member.pending
             if pending > FRESH_BYTES:
@@ -241,6 +241,7 @@ class Shipper:
             return
         if not frame.data:
             return  # it told the rank
+        member.in_doubt = False
         end = frame.offset + len(frame.data)
         if result < end:  # held to there only: go on from there
             member.file.move_to(result)

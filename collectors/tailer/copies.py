@@ -15,9 +15,28 @@ def is_alike(member: Member, old: Member) -> bool:
     """Whether it may be a copy of the old one: both begin with the same bytes, as far as those are known."""
     if old.pinned or isinstance(old.file, LostMark) or not old.file.name:
         return False
+    if not old.file.head and is_readable(old):
+        try:
+            old.file.learn_head()  # it was empty, when last looked at
+        except OSError:
+            pass
     head, known = member.file.head, old.file.head
     shorter = min(len(head), len(known))
     return shorter > 0 and head[:shorter] == known[:shorter]
+
+
+def is_elusive(member: Member) -> bool:
+    """Whether it was gone, or had another name, before it could be opened."""
+    file = member.file
+    if isinstance(file, PackedFile):
+        return not (file.head or file.torn or file.is_whole)
+    return member.size > 0 and not (file.head and file.open())
+
+
+def is_unread(old: Member) -> bool:
+    """Whether it was listed, and gone before it was opened: any file that is no shorter may be it."""
+    known = old.pinned or isinstance(old.file, LostMark) or not old.file.name or old.file.head or old.file.sent
+    return not known and old.existed > 0 and not is_readable(old)
 
 
 def is_readable(old: Member) -> bool:
@@ -43,7 +62,7 @@ def ends_alike(copy: Member, old: Member) -> bool:
 def may_continue(copy: Member, old: Member) -> bool:
     """Whether the copy has the bytes that were last seen in the old file, as far as it reaches."""
     assert isinstance(old.file, TailedFile) and isinstance(copy.file, TailedFile)
-    for end, seen in ((old.file.sent, old.file.last_sent), old.mark):
+    for end, seen in ((old.file.sent, old.file.last_sent), old.file.mark):
         if seen and len(seen) <= end <= copy.size and exactly(copy.file, end - len(seen), len(seen)) != seen:
             return False
     return True
@@ -65,7 +84,8 @@ def take_over(family: Family, old: Member, copy: Member) -> bool:
         copy.existed = max(copy.size, old.existed)
         family.members[place] = copy
     else:
-        family.members.insert(place, copy)
+        family.members.insert(place + 1, copy)
+        copy.in_doubt = True
     return replaces
 
 

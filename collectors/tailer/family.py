@@ -13,13 +13,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from collectors.lines import lost_line
 from collectors.tailer.discovery import CURRENT, Age
 from collectors.tailer.packed import PackedFile
-from collectors.tailer.reader import LostMark, Tailed, TailedFile, exactly
+from collectors.tailer.reader import LostMark, Tailed, TailedFile
 from logsvc.model.stream import StreamName
 
 RECHECK_BYTES = 4096  # sent again after a restart: a head alone may be the same in two generations
-MOST_UNPACKED_BYTES = 4 << 20  # of a `.gz`, to compare the bytes at a place in it
+LEAST_LINE_BYTES = len(lost_line(1, ""))
+MOST_LINE_BYTES = LEAST_LINE_BYTES + 100
 OVER_SECONDS = 2.0  # a superseded file this long without new bytes is complete
 
 Held = dict[str, Any]  # a generation as the service tells of it
@@ -43,8 +45,8 @@ class Member:
         final_asked: whoever wrote it says that nothing follows.
         rank_told: the service was told the family's rank for this generation.
         pinned: a spool: found under no name, and always looked at.
+        in_doubt: the service says whether it is the generation of its number: younger members get theirs then.
         recheck: bytes before `sent` to send once more, to be compared.
-        mark: a place, and the bytes seen before it while they could not be sent: a copy has them too.
         unread: why its next bytes could not be read when last tried; empty where they could.
         grew_at, lost_at, blocked_until: monotonic seconds.
         modified_at: of the file, in seconds since 1970, as last looked at.
@@ -63,8 +65,8 @@ class Member:
     final_asked: bool = False
     rank_told: bool = False
     pinned: bool = False
+    in_doubt: bool = False
     recheck: int = 0
-    mark: tuple[int, bytes] = (0, b"")
     unread: str = ""
     grew_at: float = 0.0
     lost_at: float = 0.0
@@ -146,6 +148,17 @@ class Family:
     rank: Optional[int] = None
     dropped: str = ""
 
+    def put_in_order(self) -> None:
+        """Members without a number stand as their names say."""
+        places = [
+            place
+            for place, one in enumerate(self.members)
+            if one.number is None and one.seen and not one.lost and not one.pinned
+        ]
+        ordered = sorted((self.members[place] for place in places), key=lambda one: one.age)
+        for place, member in zip(places, ordered):
+            self.members[place] = member
+
     def give_number(self, member: Member) -> int:
         """Its generation, given to it where it has none; elders with something to send come first."""
         for elder in self.members:
@@ -156,6 +169,17 @@ class Family:
         if member.number is None:
             member.number = self._free_number(member)
         return member.number
+
+    def is_held_up(self, member: Member) -> bool:
+        """Whether an elder may need the number that it would get."""
+        if member.number is not None:
+            return False
+        for elder in self.members:
+            if elder is member:
+                break
+            if elder.in_doubt and elder.pending and not elder.unread:
+                return True
+        return False
 
     def _free_number(self, member: Member) -> int:
         """
@@ -180,7 +204,7 @@ class Family:
         held = member.number is not None and member.file.sent > 0
         return self.rank is not None and not member.rank_told and held
 
-    def resolve(self, generations: list[Held], hints: dict[tuple[int, int], Hint]) -> list[Member]:
+    def resolve(self, generations: list[Held], hints: dict[tuple[int, int], Hint], now: float) -> list[Member]:
         """
         Match members with what the service holds; asked again, learn what it holds of the lost ones.
 
@@ -201,7 +225,7 @@ class Family:
                 member.existed = member.file.sent if one.get("sealed") else member.existed
         self.asked = self.matched = True
         for member in self.members:
-            if member.has_content:
+            if member.has_content and now >= member.blocked_until and not self.is_held_up(member):
                 self.give_number(member)
         return strays
 
@@ -236,9 +260,12 @@ class Family:
         if size is not None and (size < end or (all_there and not sure)):
             # What is held may end with a line about lost bytes; or this is another file that begins alike.
             member.file.move_to(max(first, size - RECHECK_BYTES))
+            member.in_doubt = size < end
             return
         member.file.move_to(end)
         member.recheck = min(end - first, RECHECK_BYTES)
+        if isinstance(member.file, TailedFile):
+            member.file.learn_tail()
         if all_there and isinstance(member.file, PackedFile):
             member.size = member.existed = end
             member.sealed = True
@@ -322,7 +349,8 @@ def fit(member: Member, one: Held, hint: Optional[Hint] = None) -> int:
     if len(head) != head_bytes or hashlib.sha256(head).hexdigest() != one.get("head_sha256"):
         return 0
     if size is not None and size < end:
-        return 4 if one.get("sealed") and size > 0 and end > head_bytes else 0
+        is_line = LEAST_LINE_BYTES <= end - size <= MOST_LINE_BYTES  # about lost bytes, behind what a copy has
+        return 4 if one.get("sealed") and size > 0 and is_line else 0
     if not _has_tail(member, one):
         return 0
     return 10 + 1000 * hinted + 2 * (size == end)
@@ -335,13 +363,8 @@ def _number(one: Held) -> int:
 def _has_tail(member: Member, one: Held) -> bool:
     """Whether the bytes just before where the service ends are the file's, as far as that can be told now."""
     file, end, count = member.file, int(one["next_offset"]), int(one["tail_bytes"])
-    if not isinstance(file, TailedFile) or (isinstance(file, PackedFile) and end > MOST_UNPACKED_BYTES):
-        return True
-    try:
-        tail = exactly(file, end - count, count)
-    except OSError:
-        return True
-    return len(tail) < count or hashlib.sha256(tail).hexdigest() == one["tail_sha256"]
+    tail = file.before(end, count) if isinstance(file, TailedFile) else None
+    return tail is None or hashlib.sha256(tail).hexdigest() == one["tail_sha256"]
 
 
 def _is_found(lost: Member, member: Member) -> bool:

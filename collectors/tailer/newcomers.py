@@ -72,6 +72,8 @@ class Newcomers:
             member.size = member.existed = found.size_bytes
         try:
             member.file.learn_head()
+            if type(member.file) is TailedFile:
+                member.file.note(member.size)
         except OSError:
             pass
         except Replaced:

@@ -18,6 +18,7 @@ from logsvc.model.chunk import HEAD_BYTES
 
 PACKED = ".gz"
 PIECE_BYTES = 256 << 10  # unpacked at a time, and kept until it is acknowledged
+MOST_UNPACKED_BYTES = 4 << 20  # to compare the bytes at a place in it
 END_BYTES = 4096  # the last bytes, compared with those of a file that may be the same generation
 MOST_FOLDED = 1032  # deflate makes nothing smaller than that
 
@@ -63,7 +64,7 @@ class PackedFile(TailedFile):
 
     def learn_head(self) -> bytes:
         """The first unpacked bytes; none while the file holds too little to unpack."""
-        if not self.head and not self.torn:
+        if not self.head and not self.torn and self.open():
             try:
                 self.head = self._unpack(0, HEAD_BYTES)
             except OSError:
@@ -99,6 +100,13 @@ class PackedFile(TailedFile):
         if not offset <= start < offset + len(piece):
             offset, piece = self._piece = start, self._unpack(start, PIECE_BYTES)
         return piece[start - offset :][:count]
+
+    def before(self, end: int, count: int) -> Optional[bytes]:
+        """None also where much would have to be unpacked for it."""
+        start = len(self.end) - (self._checked - end) - count
+        if self._whole and start >= 0:
+            return self.end[start:][:count]
+        return super().before(end, count) if end <= MOST_UNPACKED_BYTES else None
 
     def read(self, limit: int, *, before: int = 0) -> bytes:
         """As of any file; nothing until it is whole."""

@@ -109,6 +109,9 @@ class TailedFile:
     One file, read from `sent` on; what is read stays unsent until `advance`.
 
     The descriptor may be closed while the file is idle and is opened again when needed.
+
+    Attributes:
+        mark: a place, and the bytes seen before it while they were not sent: a copy has them too.
     """
 
     first = 0
@@ -120,6 +123,7 @@ class TailedFile:
         self.head = b""  # first <= HEAD_BYTES bytes, as far as they have been seen
         self.sent = 0
         self.ended_a_line = False  # as remembered of `sent`; what has passed through here knows better
+        self.mark = (0, b"")
         self._tail: Optional[bytes] = None  # the bytes before `sent`; None: not known
         self._fd: Optional[int] = None
         self._descriptors = descriptors
@@ -194,14 +198,39 @@ class TailedFile:
             self.close()  # on NFS, deleted elsewhere: its name tells whether it can be had again
             raise
 
+    def before(self, end: int, count: int) -> Optional[bytes]:
+        """The bytes just before a place; None where they cannot be had now."""
+        try:
+            data = exactly(self, end - count, count)
+        except OSError:
+            return None
+        return data if len(data) == count else None
+
+    def learn_tail(self) -> None:
+        """The service holds what is before `sent`: read the last of it."""
+        self._tail = self.before(self.sent, min(self.sent, TAIL_BYTES))
+
     @property
     def last_sent(self) -> bytes:
         """The bytes just before `sent`, as far as they are known."""
         return self._tail or b""
 
+    def note(self, size: int) -> None:
+        """
+        Keep the bytes before `size`, which were not sent: what is there later is compared with them.
+
+        Raises:
+            OSError: they cannot be read now.
+        """
+        start = max(self.sent, size - TAIL_BYTES)
+        seen = self.peek(start, size - start) if size > start else b""
+        self.mark = (start + len(seen), seen)
+
     def goes_on(self) -> bool:
         """Whether what is in the file follows what was there, as far as it can be read; learns a head that grows."""
         try:
+            if not self._has_mark():
+                return False
             if len(self.head) < HEAD_BYTES:
                 self.learn_head()
             if self._tail:
@@ -234,6 +263,8 @@ class TailedFile:
         self.learn_head()
         known = self._tail if self._tail is not None else b""
         start = self.sent - max(before, len(known))
+        if not self._has_mark():
+            raise Replaced(self.name)
         data = self.peek(start, limit + self.sent - start)
         if len(data) < self.sent - start:
             raise Replaced(self.name)
@@ -244,6 +275,8 @@ class TailedFile:
     def advance(self, data: bytes) -> None:
         """`data`, read from `sent` on, is acknowledged."""
         self.sent += len(data)
+        if self.sent >= self.mark[0]:
+            self.mark = (0, b"")
         if len(data) >= TAIL_BYTES:
             self._tail = bytes(data[-TAIL_BYTES:])
         else:
@@ -266,6 +299,10 @@ class TailedFile:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _has_mark(self) -> bool:
+        end, seen = self.mark
+        return self.peek(end - len(seen), len(seen)) == seen if seen else True
 
     def _used(self) -> None:
         if self._descriptors and not self._kept:

@@ -21,7 +21,7 @@ from collectors.tailer.family import OVER_SECONDS, RECHECK_BYTES, Family, Held, 
 from collectors.tailer.newcomers import Newcomers, size_on_disk
 from collectors.tailer.packed import PACKED, PackedFile
 from collectors.tailer.places import other_place
-from collectors.tailer.reader import TAIL_BYTES, Descriptors, LostMark, Replaced, Tailed, TailedFile
+from collectors.tailer.reader import Descriptors, LostMark, Replaced, Tailed, TailedFile
 from logsvc.model.stream import StreamName
 
 GONE_SECONDS = 60.0  # a file without a name is held open this long after its last byte
@@ -156,18 +156,21 @@ class Tailer:
         """Follow a spool: a generation of its own, under no name that a scan could find."""
         member = Member(file, place, pinned=True)
         member.grow(file.size(), now)
-        self._append(self._family(place), member, before_last=before_last)
+        family = self._family(place)
+        self._append(family, member, before=family.members[-1] if before_last and family.members else None)
         return member
 
     def replaced(self, family: Family, member: Member, now: float) -> None:
         """This inode has other bytes now: the old ones end, a new member begins."""
-        fresh = Member(TailedFile(member.file.name, *member.key, self._descriptors), member.place, member.age)
+        file = TailedFile(member.file.name, *member.key, self._descriptors)
+        fresh = Member(file, member.place, member.age)
         fresh.grow(member.file.size(), now)
         fresh.modified_at = member.modified_at
         member.superseded = True
         self._lose(family, member, now, TRUNCATED)
         try:
-            fresh.file.learn_head()
+            file.learn_head()
+            file.note(fresh.size)
         except OSError:
             pass
         self._append(family, fresh)
@@ -194,6 +197,7 @@ class Tailer:
             family.refused.add(member.number)
         member.file.move_to(member.file.first)
         member.recheck, member.sealed, member.number, member.rank_told = 0, False, None, False
+        member.in_doubt = False
         member.existed = member.size
         family.give_number(member)
 
@@ -205,13 +209,26 @@ class Tailer:
         else:
             self._own.update(unsure)
         self.scan_wanted = self.scan_wanted or bool(unsure)
+        if not family.matched and any(map(self._has_moved, family.members)):
+            self.scan_wanted = True  # asked again once it is known where they are
+            return
         recalled = [member for member in family.members if not member.file.name]
-        for stray in family.resolve(generations, self._memory.hints(family.place)):
+        for stray in family.resolve(generations, self._memory.hints(family.place), now):
             self._move_elsewhere(stray)
         for member in recalled:
             if member not in family.members:
                 self._remove(member)  # its bytes are there after all
         self._settle(family, now)
+
+    @staticmethod
+    def _has_moved(member: Member) -> bool:
+        """Whether a file was listed and has another name, or none, before it was opened."""
+        if not member.seen or not copies.is_elusive(member):
+            return False
+        try:
+            return not member.file.learn_head() and os.stat(member.file.name).st_ino != member.file.inode
+        except (OSError, Replaced):
+            return True
 
     def drop_job(self, job: str, why: str) -> None:
         """Ship nothing more of a job."""
@@ -281,11 +298,21 @@ class Tailer:
         finally:
             probe.close()
         shorter = min(len(head), len(known_head))
-        if head[:shorter] == known_head[:shorter] and type(probe) is type(member.file):
+        same = head[:shorter] == known_head[:shorter] and type(probe) is type(member.file)
+        if same and (isinstance(probe, PackedFile) or self._goes_on(Member(probe, size=found.size_bytes), member)):
             return known
         self._lose(family, member, now, TRUNCATED)
         del self._by_inode[member.key]
         return None
+
+    @staticmethod
+    def _goes_on(probe: Member, member: Member) -> bool:
+        try:
+            return probe.size < member.file.sent or copies.may_continue(probe, member)
+        except OSError:
+            return True
+        finally:
+            probe.file.close()
 
     def _see(self, family: Family, member: Member, found: Found, now: float) -> None:
         member.file.name, member.place, member.age, member.seen = found.name, found.place, found.age, True
@@ -345,7 +372,7 @@ class Tailer:
                 self.replaced(family, member, now)
             else:
                 if isinstance(file, TailedFile) and (member.pending or not file.sent):
-                    member.mark = (size, file.peek(max(0, size - TAIL_BYTES), min(size, TAIL_BYTES)))
+                    file.note(size)
                 member.grow(size, now)
                 self._touch(family, member)
         elif touched and self._has_other_bytes(member):
@@ -423,6 +450,17 @@ class Tailer:
                 self._welcome_rotated(family, member, written, is_first, now)
             if not self._holds(member) and not member.unpacking:
                 member.file.close()  # looked at again in the next scan
+        family.put_in_order()
+        newest = family.members[-1] if family.members else None
+        elders = [member for found, member in arrived if found.age != CURRENT and not self._holds(member)]
+        if newest and newest.number is None and any(self._may_be_elder(family, one, now) for one in elders):
+            newest.blocked_until = now + 0.001  # this round: elders get their numbers first
+            self.scan_wanted = True
+
+    @staticmethod
+    def _may_be_elder(family: Family, member: Member, now: float) -> bool:
+        unknown = copies.is_elusive(member) or (family.matched and member.unpacking)
+        return unknown and now - member.grew_at <= COPY_SECONDS
 
     @staticmethod
     def _is_same(old: Member, member: Member) -> bool:
@@ -460,16 +498,16 @@ class Tailer:
         if isinstance(member.file, PackedFile) and member.file.torn:
             self._wait(member)
             return
+        if copies.is_elusive(member):
+            self._wait(member)
+            return
         if self._is_copy(family, member, written):
             return
-        gone = member.size > 0 and not member.file.head
-        if gone or (family.matched and member.unpacking):
+        if family.matched and member.unpacking:
             self._wait(member)
-            if newest and newest.number is None and now - member.grew_at <= COPY_SECONDS:
-                newest.blocked_until = now + 0.001  # this round: it may be an elder, which gets its number first
-                self.scan_wanted = True
             return
         past = family.find_past(member) if family.matched else None
+        unread = next(filter(copies.is_unread, family.members), None)
         if family.matched and not copies.is_whole(member):
             self._wait(member)
         elif past is not None:
@@ -477,11 +515,17 @@ class Tailer:
                 family.members.remove(old)  # recalled as lost
                 self._remove(old)
             family.take(member, past)
-            self._append(family, member, before_last=bool(family.members))
+            self._append(family, member, before=family.members[-1] if family.members else None)
+        elif unread is not None:
+            self._append(family, member, before=unread)
+            if member.existed >= unread.existed:
+                family.members.remove(unread)
+                self._remove(unread)
         elif is_first or newest is None or not newest.seen or (newest.age != CURRENT and member.age > newest.age):
-            self._append(family, member)
+            younger = (old for old in family.members if old.seen and not old.lost and old.age > member.age)
+            self._append(family, member, before=next(younger, None))
         elif newest.number is None:
-            self._append(family, member, before_last=True)  # rotated away between two looks
+            self._append(family, member, before=newest)  # rotated away between two looks
         elif now - member.grew_at > COPY_SECONDS:
             self._move_elsewhere(member)
         else:
@@ -512,12 +556,14 @@ class Tailer:
             return True
         if not lost:
             return False
-        old = next((one for one in lost if one.file.sent <= member.size), lost[0])
-        if copies.take_over(family, old, member):
-            self._remove(old)
-        self._by_inode[member.key] = (family, member)
-        self._touch(family, member)
+        self._take_over(family, next((one for one in lost if one.file.sent <= member.size), lost[0]), member)
         return True
+
+    def _take_over(self, family: Family, old: Member, copy: Member) -> None:
+        if copies.take_over(family, old, copy):
+            self._remove(old)
+        self._by_inode[copy.key] = (family, copy)
+        self._touch(family, copy)
 
     def _wait(self, member: Member) -> None:
         self._newcomers.wait(member)
@@ -527,8 +573,8 @@ class Tailer:
         known = self._by_inode.get(member.key)
         return known is not None and known[1] is member
 
-    def _append(self, family: Family, member: Member, *, before_last: bool = False) -> None:
-        family.members.insert(len(family.members) - before_last, member)
+    def _append(self, family: Family, member: Member, *, before: Optional[Member] = None) -> None:
+        family.members.insert(family.members.index(before) if before else len(family.members), member)
         self._by_inode[member.key] = (family, member)
         self._touch(family, member)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from collectors.agent import CHECKPOINT_SECONDS
 from collectors.client import Client, Frame, Refused, Unavailable
 from collectors.settings import Identity
 from collectors.shipper import Shipper
-from collectors.tailer.discovery import Discovery
+from collectors.tailer.discovery import Discovery, Found
 from collectors.tailer.rotation import Tailer
 
 JOB = "J-1"
@@ -52,6 +52,7 @@ class Service:
         self.away = False
         self.lose_answers = 0
         self.kill_in: int | None = None
+        self.meanwhile: Callable[[], None] = lambda: None  # happens during each call
         self.resent_bytes = 0
         self.server = "http://service"
 
@@ -81,6 +82,7 @@ class Service:
     def calm(self) -> None:
         """No more faults."""
         self.away, self.lose_answers, self.kill_in = False, 0, None
+        self.meanwhile = lambda: None
 
     def holds(self, path: str, data: bytes) -> bool:
         """Whether one generation of a path is this."""
@@ -111,6 +113,7 @@ class Service:
     def _be_there(self) -> None:
         if self.away:
             raise Unavailable("away")
+        self.meanwhile()
         self._kill()
 
     def _be_silent(self) -> None:
@@ -139,6 +142,17 @@ def told(generation: int, data: bytes, *, sealed: bool = False) -> dict[str, Any
     }
 
 
+class SlowDiscovery(Discovery):
+    """Things happen between the listing of the files and the look at them."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    def scan(self) -> list[Found]:
+        found = super().scan()
+        self.meanwhile()
+        return found
+
+
 class Rig:
     """
     One collector on a folder; `step` looks and sends once, `settle` until all that time brings is done.
@@ -150,7 +164,8 @@ class Rig:
     def __init__(self, folder: Path, service: Service, remembered: Iterable[dict[str, Any]] = ()) -> None:
         self.service = service
         self.checkpoint = list(remembered)
-        self.tailer = Tailer(Discovery([folder], Identity(JOB)), self.checkpoint)
+        self.discovery = SlowDiscovery([folder], Identity(JOB))
+        self.tailer = Tailer(self.discovery, self.checkpoint)
         self.shipper = Shipper(cast(Client, service), self.tailer, lambda kind, text: None)
         self.now = 1000.0
         self._next_checkpoint = self.now

@@ -646,3 +646,54 @@ def test_files_that_begin_alike_are_told_apart_by_where_the_service_ends(tmp_pat
     rig = Rig(tmp_path, rig.service)
     rig.settle()
     assert rig.stream("a.log")[2:] == [(tmp_path / "a.log").read_bytes()] and len(rig.service.held) == 3
+
+
+def test_a_file_replaced_before_it_was_opened_is_an_older_generation(tmp_path: Path) -> None:
+    """Listed, copied and replaced before it could be opened: the copy is all that is left of it."""
+    rig = Rig(tmp_path, Service())
+    log = tmp_path / "a.log"
+    log.write_bytes(b"first\n")
+
+    def replace() -> None:
+        (tmp_path / "a.log.1").write_bytes(log.read_bytes() + b"more\n")
+        (tmp_path / "new").write_bytes(b"second\n")
+        (tmp_path / "new").rename(log)
+        rig.discovery.meanwhile = lambda: None
+
+    rig.discovery.meanwhile = replace
+    rig.settle()
+    assert rig.stream("a.log") == [b"first\nmore\n", b"second\n"]
+    assert len(rig.service.held) == 2 and rig.tailer.gaps == 0
+    rig.tailer.close()
+
+
+def test_a_log_that_grew_past_its_old_end_while_nothing_could_be_sent_is_another(tmp_path: Path) -> None:
+    """Truncated and written again between two looks, with the same banner, and none of it acknowledged."""
+    rig = Rig(tmp_path, Service())
+    rig.service.away = True
+    (tmp_path / "a.log").write_bytes(BANNER + b"first\n")
+    rig.step()
+    (tmp_path / "a.log.1").write_bytes(BANNER + b"first\n")
+    truncate(tmp_path / "a.log", BANNER + b"second, and more of it\n")
+    rig.step()
+    rig.service.away = False
+    rig.settle()
+    assert rig.stream("a.log") == [BANNER + b"first\n", BANNER + b"second, and more of it\n"]
+    assert rig.tailer.gaps == 0
+    rig.tailer.close()
+
+
+def test_an_incomplete_copy_is_no_generation(tmp_path: Path) -> None:
+    """Younger generations get their numbers when the service has said what it is."""
+    for copy, stored in ((BANNER + b"one\n", 2), (BANNER + b"no\n", 3)):
+        folder = tmp_path / str(stored)
+        folder.mkdir()
+        rig = Rig(folder, Service())
+        (folder / "a.log").write_bytes(BANNER + b"one\ntwo\n")
+        rig.settle()
+        (folder / "a.log.1").write_bytes(copy)
+        truncate(folder / "a.log", BANNER + b"3\n")
+        rig.settle()
+        generations = [BANNER + b"one\ntwo\n", BANNER + b"3\n"]
+        assert rig.stream("a.log") == (generations if stored == 2 else [generations[0], copy, generations[1]])
+        rig.tailer.close()
