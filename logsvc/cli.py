@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from logsvc.errors import Forbidden, LogsvcError, NotFound, Unauthorized
-
-if TYPE_CHECKING:
-    from rich.text import Text
+from logsvc.errors import BadInput, Forbidden, LogsvcError, NotFound, Unauthorized
+from logsvc.model.stream import KINDS
 
 app = typer.Typer(
     name="logsvc",
@@ -30,7 +29,9 @@ DataDir = Annotated[
     Path | None,
     typer.Option(readable=False, help="Folder of the logs. $XDG_DATA_HOME/logsvc unless said otherwise."),
 ]
-SEARCH_PAGE = 500
+UserLines = Annotated[bool, typer.Option("--user-lines", help="Leave out what the platform wrote.")]
+IgnoreCase = Annotated[bool, typer.Option("-i", "--ignore-case", help="In any case.")]
+Word = Annotated[bool, typer.Option("-w", "--word", help="Whole words only.")]
 
 
 def main() -> None:
@@ -74,63 +75,114 @@ def serve(
 @app.command()
 def follow(
     job: Annotated[str, typer.Argument(help="The job's id.")],
-    task: Annotated[str | None, typer.Option(help="The task; the first one unless said otherwise.")] = None,
-    user_lines: Annotated[bool, typer.Option("--user-lines", help="Leave out what the platform wrote.")] = False,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated. All unless said.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Logs of this kind ({', '.join(KINDS)}); may be repeated. The tasks' own unless said."),
+    ] = None,
+    rank: Annotated[list[int] | None, typer.Option(help="Logs of the process of this rank; may be repeated.")] = None,
+    user_lines: UserLines = False,
     start: Annotated[int, typer.Option("--from", help="First line, from 1; -L starts with the last L lines.")] = -10,
+    since: Annotated[
+        str | None, typer.Option(help="Start at the first line received then: 2h, 1d12h, '2026-11-20 12:00'.")
+    ] = None,
+    grep: Annotated[str | None, typer.Option(help="Only lines with this text, marked.")] = None,
+    regex: Annotated[bool, typer.Option("-e", "--regex", help="The text of --grep is a pattern.")] = False,
+    ignore_case: IgnoreCase = False,
+    word: Word = False,
+    timestamps: Annotated[bool, typer.Option("-t", "--timestamps", help="When each line was received.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="End with the last line there is now.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Lines of a task's log to the terminal, as they come."""
-    client = _client()
-    stream = _task_log(client, job, task)
-    shown = "user" if user_lines else "all"
-    asyncio.run(_follow(client, stream, start, shown))
+    """
+    Lines of a job to the terminal, as they come, until it has ended.
+
+    The logs of several tasks come together, each line with its task. Lost connections are made again without a
+    line lost or repeated.
+    """
+    from logsvc.commands.follow import Following, Wanted
+    from logsvc.commands.printer import Look, Printer, pattern
+    from logsvc.commands.terminal import Terminal, quietly
+
+    only = None if grep is None else pattern(grep, regex=regex, ignore_case=ignore_case, word=word)
+    wanted = Wanted(
+        job,
+        frozenset(task or ()),
+        _kinds(kind),
+        frozenset(rank or ()),
+        "user" if user_lines else "all",
+        start,
+        _moment(since),
+    )
+    printer = Printer(Terminal(), Look(json, timestamps, only))
+    following = Following(_client(), wanted, printer)
+    with quietly():
+        try:
+            asyncio.run(following.print_held() if no_wait else following.run())
+        finally:
+            printer.end_line()
 
 
 @app.command()
 def search(
-    text: Annotated[str, typer.Argument(help="What to find.")],
-    job: Annotated[str | None, typer.Option(help="Search this job only.")] = None,
-    regex: Annotated[bool, typer.Option("--regex", help="TEXT is a pattern in RE2 syntax.")] = False,
-    ignore_case: Annotated[bool, typer.Option("--ignore-case", help="In any case.")] = False,
-    user_lines: Annotated[bool, typer.Option("--user-lines", help="Leave out what the platform wrote.")] = False,
+    text: Annotated[str | None, typer.Argument(help="What to find; not needed with --level.")] = None,
+    job: Annotated[list[str] | None, typer.Option(help="Only this job; may be repeated. All unless said.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help=f"Only logs of this kind ({', '.join(KINDS)}).")] = None,
+    rank: Annotated[list[int] | None, typer.Option(help="Only logs of the process of this rank.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only my jobs.")] = False,
+    level: Annotated[list[str] | None, typer.Option(help="Only lines of this level: error, warning.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only lines received since: 2h, '2026-11-20 12:00'.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only lines received before.")] = None,
+    regex: Annotated[bool, typer.Option("-e", "--regex", help="TEXT is a pattern in RE2 syntax.")] = False,
+    ignore_case: IgnoreCase = False,
+    word: Word = False,
+    user_lines: UserLines = False,
+    proc: Annotated[
+        bool, typer.Option("--proc", help="Also process logs that say the same as a task's log that is searched.")
+    ] = False,
+    after: Annotated[int, typer.Option("-A", "--after", help="Lines shown behind each match.", min=0, max=20)] = 0,
+    before: Annotated[int, typer.Option("-B", "--before", help="Lines shown before it.", min=0, max=20)] = 0,
+    context: Annotated[int, typer.Option("-C", "--context", help="Lines shown on both sides.", min=0, max=20)] = 0,
+    count: Annotated[bool, typer.Option("-c", "--count", help="How many lines of each log match.")] = False,
+    limit: Annotated[int | None, typer.Option("-m", "--limit", help="Matches shown at most.", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a match.")] = False,
 ) -> None:
-    """Matching lines of one job or of all, like grep: exit status 0 found, 1 not found, 2 error."""
-    import orjson
-    from rich.console import Console
+    """Matching lines of all jobs or some, like grep: exit status 0 found, 1 not found, 2 error."""
+    from logsvc.commands.search import Wanted
+    from logsvc.commands.search import search as run
+    from logsvc.commands.terminal import Terminal, quietly
 
-    client = _client()
-    console = Console(highlight=False, soft_wrap=True)
-    found = False
-    cursor = None
-    while True:
-        try:
-            page = client.get(
-                "/search",
-                q=text,
-                job=job,
-                regex=int(regex),
-                ignore_case=int(ignore_case),
-                lines="user" if user_lines else "all",
-                limit=SEARCH_PAGE,
-                count="none",
-                cursor=cursor,
-            )
-        except LogsvcError as error:
-            _fail(error, 2)
-        for match in page["matches"]:
-            found = True
-            if json:
-                sys.stdout.write(orjson.dumps(match).decode() + "\n")
-            elif console.is_terminal:
-                console.print(_marked(match))
-            else:
-                sys.stdout.write(f"{match['path']}:{match['n']}:{match['text']}\n")
-        cursor = page["cursor"]
-        if cursor is None:
-            break
-    if not page["exact"]:
-        print("The time limit ended the search early; there may be more.", file=sys.stderr)
-    raise typer.Exit(0 if found else 1)
+    try:
+        if text is None and not level:
+            raise BadInput("Say what to find: a text, or --level error.")
+        query = {
+            "q": "^" if text is None else text,
+            "regex": int(regex or text is None),
+            "ignore_case": int(ignore_case),
+            "word": int(word and text is not None),
+            "lines": "user" if user_lines else "all",
+            "level": ",".join(level) if level else None,
+            "since": _moment(since),
+            "until": _moment(until),
+            "job": job or None,
+            "task": task or None,
+            "kind": ",".join(sorted(_kinds(kind))) or None,
+            "rank": rank or None,
+            "owner": "me" if mine else None,
+            "proc": int(proc),
+        }
+        wanted = Wanted(query, before or context, after or context, count, limit, json)
+        terminal = Terminal()
+        with quietly():
+            outcome = run(_client(), wanted, terminal)
+    except LogsvcError as error:
+        _fail(error, 2)
+    if terminal.told:
+        terminal.say(outcome.said)
+    if not outcome.exact:
+        terminal.say("the time limit ended the search early; there may be more")
+    raise typer.Exit(0 if outcome.found else 1 if outcome.exact else 2)
 
 
 @app.command()
@@ -209,63 +261,17 @@ def _client() -> Any:
     return Client.from_environment()
 
 
-def _task_log(client: Any, job: str, task: str | None) -> str:
-    """Id of the newest generation of a task's own log."""
-    streams = client.get(f"/jobs/{job}/streams")["streams"]
-    own = [one for one in streams if one["kind"] == "ordinary" and task in (None, one["task"])]
-    if not own:
-        raise NotFound(f"Job {job} has no log{f' of task {task}' if task else ''} yet.")
-    first = [one for one in own if one["task"] == own[0]["task"]]
-    return str(max(first, key=lambda one: one["generation"])["id"])
+def _kinds(given: list[str] | None) -> frozenset[str]:
+    unknown = set(given or ()) - set(KINDS)
+    if unknown:
+        raise BadInput(f"There is no kind {sorted(unknown)[0]!a}; kinds are {', '.join(KINDS)}.")
+    return frozenset(given or ())
 
 
-async def _follow(client: Any, stream: str | None, start: int, shown: str) -> None:
-    """Print lines until the stream ends; a next generation is followed in turn."""
-    while stream is not None:
-        current, stream = stream, None
-        unfinished = ""
-        async for message in client.follow(current, start=start, lines=shown):
-            for line in message.get("lines", ()):
-                text = line["text"]
-                # What was shown of the line while it grew is not shown again.
-                sys.stdout.write((text[len(unfinished) :] if text.startswith(unfinished) else f"\n{text}") + "\n")
-                unfinished = ""
-            if "partial" in message:
-                text = message["partial"]["text"]
-                if text.startswith(unfinished):
-                    sys.stdout.write(text[len(unfinished) :])
-                    unfinished = text
-            if "gap" in message:
-                gap = message["gap"]
-                await asyncio.to_thread(_print_missed, client, current, gap["first_line"], gap["count"], shown)
-                unfinished = ""
-            if message.get("sealed"):
-                stream = message["next_stream"]
-            sys.stdout.flush()
-        start = 1
+def _moment(text: str | None) -> str | None:
+    from logsvc.commands.times import moment
 
-
-def _print_missed(client: Any, stream: str, first: int, count: int, shown: str) -> None:
-    """Lines that came faster than this terminal took them, from history."""
-    through = first + count - 1
-    while first <= through:
-        window = client.get(f"/streams/{stream}/lines", **{"from": first, "limit": 5000, "lines": shown})
-        for line in window["lines"]:
-            if line["n"] <= through:
-                sys.stdout.write(line["text"] + "\n")
-        if window["through"] < first:
-            return
-        first = window["through"] + 1
-
-
-def _marked(match: dict[str, Any]) -> Text:
-    from rich.text import Text
-
-    line = Text.assemble((f"{match['path']}:", "magenta"), (f"{match['n']}:", "green"))
-    body = Text(match["text"])
-    for begin, end in match["spans"]:
-        body.stylize("bold red", begin, end)
-    return line.append_text(body)
+    return None if text is None else moment(text, now=datetime.now().astimezone())
 
 
 def _fail(error: LogsvcError, status: int) -> NoReturn:

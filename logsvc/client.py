@@ -13,11 +13,20 @@ import httpx2
 import orjson
 
 from logsvc.core.auth import TOKEN_FILE
-from logsvc.errors import BadInput, LogsvcError, NotFound, StoreUnavailable, Unauthorized
+from logsvc.errors import BadInput, Forbidden, LogsvcError, NotFound, StoreUnavailable, Unauthorized
 from logsvc.settings import default_data_dir
 
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)  # a search may take its time
-_KINDS: dict[int, type[LogsvcError]] = {401: Unauthorized, 404: NotFound}
+_AWAY = StoreUnavailable  # worth asking again: also where a proxy answers for a service that is restarted
+_KINDS: dict[int, type[LogsvcError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    429: _AWAY,
+    502: _AWAY,
+    503: _AWAY,
+    504: _AWAY,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,14 @@ class Client:
             self._check(response)
             return orjson.loads(response.content)
 
+    async def fetch(self, path: str, **query: Any) -> Any:
+        """As `get`, and may be cancelled."""
+        async with httpx2.AsyncClient(**self._reached()) as http:
+            with _Told(self.server):
+                response = await http.get(_address(path, query))
+            self._check(response)
+            return orjson.loads(response.content)
+
     def stream(self, path: str, **query: Any) -> Iterator[bytes]:
         """The body of a GET in pieces; raises as `get`."""
         with self._http() as http, _Told(self.server), http.stream("GET", _address(path, query)) as response:
@@ -56,7 +73,7 @@ class Client:
     async def follow(self, stream_id: str, *, start: int, lines: str) -> AsyncIterator[dict[str, Any]]:
         """Messages of a WebSocket; raises as `get`. Ends where the service ends it."""
         from websockets.asyncio.client import connect
-        from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+        from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidHandshake, InvalidStatus
 
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         address = "ws" + self.server.removeprefix("http") + "/api/v1"
@@ -73,12 +90,15 @@ class Client:
             return
         except ConnectionClosedError as exc:
             raise StoreUnavailable("The service closed the connection; follow again in a moment.") from exc
-        except OSError as exc:
+        except (OSError, InvalidHandshake) as exc:
             raise _unreachable(self.server, exc) from exc
 
     def _http(self) -> httpx2.Client:
+        return httpx2.Client(**self._reached())
+
+    def _reached(self) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return httpx2.Client(base_url=f"{self.server}/api/v1", headers=headers, timeout=TIMEOUT)
+        return {"base_url": f"{self.server}/api/v1", "headers": headers, "timeout": TIMEOUT}
 
     def _check(self, response: httpx2.Response) -> None:
         if response.status_code >= 400:

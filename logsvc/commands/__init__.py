@@ -1,0 +1,1 @@
+"""What `logsvc follow` and `logsvc search` do; `logsvc.cli` reads their arguments."""
