@@ -97,6 +97,7 @@ def test_hostile_text_is_text(service: Service, page: Page) -> None:
     page.until(lambda: "^[]8;;javascript:window.ran=1^[\\click" in page.text(".pane-rows"), "not the raw form")
     assert page.run(STRANGERS) == []
     assert page.run("return [window.ran, window.violations]") == [None, []]
+    service.describe("hostile", name="hostile", owner="root")  # other tests read the list of all jobs
 
 
 def test_text_of_a_colour_like_the_ground_can_be_read(service: Service, page: Page) -> None:
@@ -233,4 +234,15 @@ def test_a_line_of_any_length_is_read_in_pieces(service: Service, page: Page, si
     )
     page.until(lambda: page.text(".rest").endswith("END"), "the last piece never came")
     assert len(page.text(".rest")) <= 65_536
+    page.press(Keys.ESCAPE)
+
+
+def test_a_hit_behind_the_cut_is_said_and_reached(service: Service, page: Page) -> None:
+    service.append("behind", "before\n" + "é" * 200_000 + "needle" + "é" * 100_000 + "\nafter\n")
+    page.open("behind")
+    page.until_last("after")
+    page.search("needle").send_keys(Keys.ENTER)
+    page.see("match inside", ".row-button[data-action=more]")
+    page.click('.row-button[data-action="more"]')
+    page.see("needle", ".rest")
     page.press(Keys.ESCAPE)

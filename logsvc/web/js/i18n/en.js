@@ -162,6 +162,7 @@ export const en = {
   'log.showFolded': 'folded',
   'log.hiddenHit': 'raw: match inside',
   'log.moreBytes': '… {size} more',
+  'log.moreHit': '… {size} more: match inside',
   'log.position': 'Lines {first}–{last} of {total}',
   'log.positionUser': 'User lines {first}–{last} of {total}',
   'log.percent': '{percent} %',

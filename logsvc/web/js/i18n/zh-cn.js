@@ -162,6 +162,7 @@ export const zhCN = {
   'log.showFolded': '折叠',
   'log.hiddenHit': '原文中有匹配',
   'log.moreBytes': '… 还有 {size}',
+  'log.moreHit': '… 还有 {size}：内含匹配',
   'log.position': '第 {first}–{last} 行，共 {total} 行',
   'log.positionUser': '用户日志第 {first}–{last} 行，共 {total} 行',
   'log.percent': '{percent}%',

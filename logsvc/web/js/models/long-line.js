@@ -7,10 +7,14 @@ const MOST_CHARACTER_BYTES = 4
 
 /** Fires `change` when another piece is there. */
 export class LongLine extends Model {
-  /** @param {{http: object, stream: string, line: object}} options line: as `/lines` gives it, with `offset` and `size_bytes` */
-  constructor({ http, stream, line }) {
+  /**
+   * @param {object} options
+   *   line: as `/lines` gives it, with `offset` and `size_bytes`; hit: where the reader wants to begin, in lengths
+   *   of the line's first piece, which its row shows (null: behind it).
+   */
+  constructor({ http, stream, line, hit = null }) {
     super()
-    Object.assign(this, { http, stream, line, piece: 0, text: null, error: null, request: null })
+    Object.assign(this, { http, stream, line, piece: Math.floor(hit ?? 1), text: null, error: null, request: null })
   }
 
   get pieces() {

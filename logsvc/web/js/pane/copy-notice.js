@@ -20,6 +20,7 @@ export class CopyNotice {
     const { copying } = this
     const { state } = copying
     clearTimeout(this.timer)
+    this.element.setAttribute('aria-live', state?.name === 'collecting' ? 'off' : 'polite') // no announcement for each page
     if (!state) return this.element.replaceChildren()
     const text = document.createElement('span')
     text.textContent = this.words().copyState(state)

@@ -12,6 +12,7 @@ import { Copying } from './copying.js'
 import { LineRange } from './line-range.js'
 import { Minimap } from './minimap.js'
 import { RowList } from './row-list.js'
+import { hitBehind } from './rows.js'
 import { Scroller } from './scroller.js'
 import { TextSelection } from './text-selection.js'
 import { ROW_PX, Viewport } from './viewport.js'
@@ -23,7 +24,7 @@ export class LogPane {
    * @param {HTMLElement} host empty element that the pane fills
    * @param {object} options
    *   id: of the element with the rows; log, search: models; hrefOf(n): link to a line;
-   *   onSelect(n, last): a line was chosen, or lines n to last (else null); onMore(line): the rest of a cut line is wanted;
+   *   onSelect(n, last): a line was chosen, or lines n to last (else null); onMore(line, hit): the rest of a cut line is wanted, `hit` as `hitBehind` says;
    *   words: what is written, see `setWords`.
    */
   constructor(host, { id, log, search, hrefOf, onSelect, onMore, words }) {
@@ -448,7 +449,7 @@ export class LogPane {
       if (!this.rawLines.delete(n)) this.rawLines.add(n)
       this.redraw()
     } else if (action === 'more') {
-      this.onMore(row.shown.line)
+      this.onMore(row.shown.line, hitBehind(row.shown.line, row.shown.spans))
     } else if (number !== null && !event.ctrlKey && !event.metaKey) {
       event.preventDefault()
       this.selection.clear()

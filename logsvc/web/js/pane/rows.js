@@ -28,7 +28,7 @@ export function createRow() {
  *   line (null: not loaded yet), spans, number (of the line, or null), href (link to the line), end (of
  *   a cut progress line, for its last state), selected, current, atTime, raw, times, start (of a file that goes on
  *   from another, {label, href} of the way back; else null),
- *   words: {showRaw, showFolded, hiddenHit, moreBytes(count)}
+ *   words: {showRaw, showFolded, hiddenHit, moreBytes(count), moreHit(count)}
  */
 export function prepareRow(row, shown) {
   if (row.shown && Object.keys(shown).every((name) => row.shown[name] === shown[name])) return
@@ -160,14 +160,27 @@ function pieceNode(piece) {
 }
 
 /** Controls behind the text: the raw form, and what a cut line leaves out. */
-function extras({ folded, hiddenHit, cutHit }, { line, raw, words }) {
+function extras({ folded, hiddenHit }, { line, raw, spans, words }) {
   const buttons = []
   if (folded || raw) buttons.push(button('raw', raw ? words.showFolded : hiddenHit ? words.hiddenHit : words.showRaw, hiddenHit && 'has-hit'))
-  if (line.cut) buttons.push(button('more', words.moreBytes(line.size_bytes - CUT_BYTES), cutHit && 'has-hit'))
+  if (line.cut) buttons.push(moreButton(line, spans, words))
   if (!buttons.length) return null
   const box = element('span', 'row-extra')
   box.append(...buttons)
   return box
+}
+
+function moreButton(line, spans, words) {
+  const bytes = line.size_bytes - CUT_BYTES
+  return hitBehind(line, spans) === null ? button('more', words.moreBytes(bytes)) : button('more', words.moreHit(bytes), 'has-hit')
+}
+
+/** Where in a cut line the first hit behind its shown text begins, as a share of the shown text's length; null: there is none. */
+export function hitBehind({ text }, spans) {
+  if (!spans.length) return null
+  const points = [...text].length
+  const span = spans.find(([, end]) => end > points)
+  return span ? span[0] / points : null
 }
 
 function button(action, label, extraClass) {

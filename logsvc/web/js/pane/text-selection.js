@@ -84,8 +84,7 @@ export class TextSelection {
   /** Takes over what was done to the browser's selection: by touch, by a key, by a click elsewhere. */
   read() {
     const selection = document.getSelection()
-    if (this.drag || (this.drawn ? isDrawn(selection, this.drawn) : !this.#isOurs(selection))) return
-    if (!selection.rangeCount && this.anchor && !this.drawn) return
+    if (this.drag || (this.drawn ? isDrawn(selection, this.drawn) : !selection.rangeCount)) return
     const anchor = this.#placeOf(selection.anchorNode, selection.anchorOffset)
     const head = this.#placeOf(selection.focusNode, selection.focusOffset)
     if (!anchor || !head || selection.isCollapsed) {

@@ -31,7 +31,7 @@ export function LogView({ reader, job, pane, settings }) {
       words: paneWords(),
       hrefOf: (n) => reader.href(pane, { line: n, lineEnd: null }),
       onSelect: (line, lineEnd) => reader.choose(pane, line, lineEnd),
-      onMore: (line) => setReading(new LongLine({ http: reader.http, stream: log.stream.id, line })),
+      onMore: (line, hit) => setReading(new LongLine({ http: reader.http, stream: log.stream.id, line, hit })),
     })
     pane.view = view
     view.onDraw = () => {

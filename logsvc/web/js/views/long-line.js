@@ -10,7 +10,7 @@ import { ErrorNotice, Icon, Loading } from './parts.js'
 export function LongLineDialog({ reading, onClose }) {
   useChanges(reading)
   useEffect(() => {
-    reading.show(1) // its row shows the first piece
+    reading.show(reading.piece)
     return () => reading.close()
   }, [reading])
   const { line, piece, pieces, text, error } = reading

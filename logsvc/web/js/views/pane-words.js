@@ -12,6 +12,7 @@ export function paneWords() {
     showFolded: t('log.showFolded'),
     hiddenHit: t('log.hiddenHit'),
     moreBytes: (bytes) => t('log.moreBytes', { size: size(bytes) }),
+    moreHit: (bytes) => t('log.moreHit', { size: size(bytes) }),
     mapPart: ({ first, end, errors, warnings, matches }) =>
       [
         t('log.mapLines', { count: end - first, first: first + 1, last: end }),
