@@ -233,9 +233,7 @@ def test_follow_on_a_terminal_and_in_a_pipe(service: ServiceProcess) -> None:
     """Colours for people; verbatim for programs; both end with the job."""
     status, seen = on_terminal(service, "follow", "one", "--from", "1")
     assert status == 0
-    lines = [
-        line for line in seen.splitlines() if not line.startswith("logsvc: ")
-    ]
+    lines = [line for line in seen.splitlines() if not line.startswith("logsvc: ")]
     assert lines == [
         *("start", "loss 1", "val_loss 2", "fine", "\x1b[31m[ERROR] Loss 3\x1b[0m", "end"),
         *("a\x1b[32mloss^G\x1b[0m", "x"),
