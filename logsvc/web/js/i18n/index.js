@@ -1,11 +1,13 @@
 /** Words in the reader's language. Every key stands in every language; a test compares them. */
 
+import { formatCount } from '../helpers/format.js'
 import { en } from './en.js'
 import { zhCN } from './zh-cn.js'
 
 export const LANGUAGES = { en: { name: 'English', words: en }, 'zh-CN': { name: '简体中文', words: zhCN } }
 
 let language = 'en'
+let rules = null // how the language counts
 
 /** The language in use, a BCP 47 tag. */
 export function currentLanguage() {
@@ -23,6 +25,7 @@ export function preferredLanguage(preferences = navigator.languages) {
 
 export function useLanguage(tag) {
   language = tag in LANGUAGES ? tag : 'en'
+  rules = null
 }
 
 /**
@@ -31,9 +34,9 @@ export function useLanguage(tag) {
  */
 export function t(key, values = {}) {
   let words = LANGUAGES[language].words[key]
-  if (typeof words === 'object') words = words[new Intl.PluralRules(language).select(values.count)] ?? words.other
+  if (typeof words === 'object') words = words[(rules ??= new Intl.PluralRules(language)).select(values.count)] ?? words.other
   return words.replace(/\{(\w+)\}/g, (_, name) => {
     const value = values[name]
-    return typeof value === 'number' ? new Intl.NumberFormat(language).format(value) : String(value)
+    return typeof value === 'number' ? formatCount(value, language) : String(value)
   })
 }
