@@ -7,6 +7,8 @@ const { foldLine, toUnits } = await at('helpers/folding.js')
 const { formatBytes, naturalOrder } = await at('helpers/format.js')
 const { Backoff } = await at('helpers/timing.js')
 const { LineWindow } = await at('models/line-window.js')
+const { characterStart } = await at('models/long-line.js')
+const { fairShare } = await at('pane/row-list.js')
 
 const shown = (text, spans, options) => foldLine(text, spans, options).pieces.map((piece) => piece.text).join('')
 const hits = (text, spans) => foldLine(text, spans).pieces.filter(({ hit }) => hit).map(({ text: part }) => part)
@@ -90,4 +92,38 @@ test('the window of lines is bounded and asks twice at a time at most', async ()
   }
   assert.ok(most <= 2)
   assert.ok(window.pages.size <= 100, `${window.pages.size} pages`)
+})
+
+test('colourful rows share what nodes there are', () => {
+  assert.equal(fairShare([1, 2, 3], 10), Infinity)
+  assert.equal(fairShare([1, 50, 50], 21), 10)
+  assert.equal(fairShare([9, 9, 9], 3), 2)
+  for (const wanted of [[400, 3, 3, 200, 1], Array(80).fill(17), [1, 1, 1000]]) {
+    const most = fairShare(wanted, 300)
+    assert.ok(wanted.reduce((sum, nodes) => sum + Math.min(nodes, most), 0) <= 300)
+  }
+})
+
+test('a piece of a long line begins and ends between characters', () => {
+  const bytes = new TextEncoder().encode('aé中😀b')
+  const starts = Array.from(bytes, (_, at) => characterStart(bytes, at))
+  assert.deepEqual(starts, [0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10])
+  const broken = Uint8Array.of(0x80, 0x80, 0x41, 0xc3, 0x41, 0x80, 0x80)
+  assert.deepEqual(Array.from(broken, (_, at) => characterStart(broken, at)), [0, 1, 2, 3, 4, 5, 6])
+})
+
+test('lone surrogates, colours with colons and hidden text are shown', () => {
+  assert.equal(shown('a\ud800b\udc00'), 'a\ud800b\udc00')
+  assert.equal(shown('\ud83d\rx'), 'x')
+  const styles = (text) => foldLine(text).pieces.map(({ style }) => [style.classes, style.color, style.background])
+  assert.deepEqual(styles('\u001b[38:2::255:0:9ma\u001b[4:3mb\u001b[4:0mc'), [
+    ['', 'rgb(255, 0, 9)', ''],
+    ['ansi-under', 'rgb(255, 0, 9)', ''],
+    ['', 'rgb(255, 0, 9)', ''],
+  ])
+  assert.deepEqual(styles('\u001b[8;38;2;9;9;9;48;2;9;9;9ma'), [['', 'white', 'rgb(9, 9, 9)']])
+})
+
+test('what cannot be seen has a name', () => {
+  assert.equal(shown('a\u{e0041}b\u3164c\u034fd'), 'a[U+E0041]b[U+3164]c[U+034F]d')
 })

@@ -8,7 +8,7 @@ import { Model, wasAborted } from '../models/model.js'
 import { shownText } from './rows.js'
 
 export const MOST_COPIED_BYTES = 32 * 1024 * 1024
-const PAGE_LINES = 2000
+const PAGE_LINES = 5000
 
 /**
  * Fires `change`; `state` is null, or one of `{name: 'collecting', done, total}`, `{name: 'ready', lines, text}`
