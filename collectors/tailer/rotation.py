@@ -288,6 +288,10 @@ class Tailer:
                 return known
             del self._by_inode[member.key]
             return None
+        if not (member.file.head or member.file.sent or member.file.name == found.name):
+            family.members.remove(member)  # nobody has looked into it: met anew under its name of now
+            self._remove(member)
+            return None
         if member.file.is_open or member.file.name == found.name:
             return known  # a held descriptor holds the inode; under the old name, reading compares
         probe = self._newcomers.open(found)
