@@ -169,3 +169,27 @@ def test_where_the_browser_wants_a_click_there_is_a_button(reader: Page) -> None
     reader.click(".pane-notice .button")
     reader.see("6,000 lines copied", ".pane-notice")
     assert clipboard(reader) == lines(1, LINES)
+
+
+def test_what_the_browser_marks_itself_is_taken_over(reader: Page) -> None:
+    """As a phone's handles and a screen reader do."""
+    reader.run(
+        """const [first, last] = arguments
+        getSelection().setBaseAndExtent(first.firstChild, 5, last.firstChild, 4)""",
+        text_of(reader, 101),
+        text_of(reader, 104),
+    )
+    expected = "101 of many\n" + lines(102, 103) + "\nline"
+    reader.until(lambda: copied(reader) == expected, "not what was marked")
+
+    reader.press(*[Keys.PAGE_DOWN] * 4)
+    reader.until(lambda: reader.numbers()[0] > 150, "did not scroll")
+    reader.browser.execute_async_script("navigator.clipboard.writeText('nothing copied').then(arguments[0])")
+    assert copied(reader) == expected
+
+    reader.click(".search-input")
+    ActionChains(reader.browser).send_keys("x").perform()
+    reader.browser.execute_async_script("navigator.clipboard.writeText('nothing copied').then(arguments[0])")
+    reader.one(".search-input").send_keys(Keys.CONTROL, "a")
+    reader.one(".search-input").send_keys(Keys.CONTROL, "c")
+    reader.until(lambda: clipboard(reader) == "x", "the log was copied instead of the field's text")

@@ -246,3 +246,29 @@ def test_a_hit_behind_the_cut_is_said_and_reached(service: Service, page: Page) 
     page.click('.row-button[data-action="more"]')
     page.see("needle", ".rest")
     page.press(Keys.ESCAPE)
+
+
+def test_numbers_times_and_levels_stand_beside_the_text(service: Service, page: Page) -> None:
+    service.append("beside", "fine\nWARNING slow\nERROR failed\n" + "wide " * 500 + "\n")
+    page.open("beside")
+    page.until(lambda: page.numbers() == [1, 2, 3, 4], "not there")
+    assert not page.all(".row-time")
+
+    page.run("[...document.querySelectorAll('.toggle')].find((node) => node.textContent === 'Time').click()")
+    page.until(lambda: len(page.all(".row-time")) == 4, "no times")
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", node.text) for node in page.all(".row-time"))
+    colours = page.run(
+        "return [...document.querySelectorAll('.row-text')].map((node) => getComputedStyle(node).color).slice(0, 3)"
+    )
+    assert len(set(colours)) == 3
+
+    def places() -> list[float]:
+        lefts = (
+            "[...document.querySelectorAll('.row-number, .row-time')].map((node) => node.getBoundingClientRect().left)"
+        )
+        return list(page.run(f"return {lefts}"))
+
+    before = places()
+    page.run("document.querySelector('.pane-view').scrollLeft = 600")
+    page.until(lambda: page.run("return document.querySelector('.pane-view').scrollLeft") > 500, "not wide enough")
+    assert places() == before
