@@ -199,7 +199,13 @@ def test_what_is_typed_over_is_given_up(page: Page, fleet: Logs) -> None:
     page.until(lambda: page.run("return window.asked.some(({ query }) => query === 'heron')"), "never asked")
     box.send_keys(" lost")
     see_summary(page, "4 matching lines in 4 of 200 logs of this job")
-    assert page.run("return window.asked.every(({ signal }) => signal.aborted)")
+    given_up = "return window.asked.every(({ signal }) => signal.aborted)"
+    assert page.run(given_up)
+
+    page.search("heron")
+    page.until(lambda: not page.run(given_up), "never asked again")
+    box.send_keys(Keys.ESCAPE)
+    page.until(lambda: page.run(given_up), "a search that was cleared goes on")
 
 
 def test_bad_pattern_is_said_in_the_list(page: Page, fleet: Logs) -> None:
