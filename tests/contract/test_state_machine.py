@@ -145,6 +145,7 @@ needles = st.one_of(
 limits = st.fixed_dictionaries(
     {
         "ignore_case": st.booleans(),
+        "word": st.sampled_from([False, False, True]),
         "lines": st.sampled_from(["all", "all", "user"]),
         "levels": st.sampled_from([frozenset(), frozenset(), frozenset({"error"}), frozenset({"error", "warning"})]),
         "since": st.sampled_from([None, None, None, NOON + 3, NOON + 60]),
@@ -318,6 +319,17 @@ class StoreMachine(RuleBasedStateMachine):
         assert counted_alike(got) == counted_alike(expected), query
 
     @precondition(lambda self: self.ids)
+    @rule(name=names, needle=needles, limits=limits, buckets=st.sampled_from([1, 3, 10, 2000]), searched=st.booleans())
+    def overview(self, name: StreamName, needle: tuple[str, bool], limits: Any, buckets: int, searched: bool) -> None:
+        if name not in self.ids:
+            return
+        asked: dict[str, Any] = {"buckets": buckets, "lines": limits["lines"]}
+        if searched:
+            asked["query"] = SearchQuery(*needle, **limits)
+        ours, theirs = self.ids[name]
+        assert self.run(self.store.overview(ours, **asked)) == self.run(self.model.overview(theirs, **asked)), asked
+
+    @precondition(lambda self: self.ids)
     @rule(needle=needles, limits=limits, order=st.permutations(NAMES))
     def search_all(self, needle: tuple[str, bool], limits: Any, order: list[StreamName]) -> None:
         query = SearchQuery(*needle, **limits)
@@ -381,7 +393,7 @@ def same_window(got: Window, expected: Window, query: WindowQuery) -> None:
 
 def counted_alike(found: Matches) -> object:
     """What must be equal: what was looked at to find it may differ."""
-    return found.total, found.exact, found.matches, found.next
+    return found.total, found.exact, found.matches, found.next, found.preceding
 
 
 def page_alike(page: SearchPage, names: dict[str, str] | None = None) -> object:
