@@ -51,6 +51,8 @@ def test_a_link_stays_right_when_the_file_was_rotated_since(service: Service, pa
     page.browser.get("about:blank")
     page.browser.get(link)
     assert page.until_row(700, "is-selected")["text"] == "step 700 loss 0"
+    page.open("rotated", task="worker-0", gen=1, line=700)
+    assert page.until_row(700, "is-selected")["text"] == "a new file"
 
 
 def test_a_link_keeps_lines_query_and_filter(service: Service, page: Page) -> None:
