@@ -98,6 +98,11 @@ def test_without_websockets_it_asks_and_says_so(far: Page, proxy: Proxy, service
     far.press(Keys.HOME)
     far.until(lambda: [row["text"] for row in far.rows()][4:7] == ["line 5", "unfinished no more", "line 7"], "start")
 
+    far.press("G")
+    far.until_last("line 402")
+    service.append("poll", "new 1\n", generation=1)
+    far.until_last("new 1")
+
 
 def test_a_proxy_that_holds_websockets_back_is_found_out(far: Page, proxy: Proxy, service: Service) -> None:
     proxy.sockets = "hold"

@@ -199,6 +199,7 @@ export class Log extends Model {
     if (from > 0 && answer.lines.length === TAIL_LINES) answer = await ask(-TAIL_LINES)
     const unfinished = answer.lines.at(-1)?.partial ? answer.lines.at(-1).n : null
     if (this.partial && this.partial.n !== unfinished) this.#dropPartial()
+    if (this.ready && answer.total_lines > this.totalLines) this.sealed = false // a later chunk opens a stream again
     this.#take(answer)
     this.ready = true
     this.changed()
@@ -233,7 +234,7 @@ export class Log extends Model {
 
   #takeFrame(frame) {
     for (const line of frame.lines ?? []) this.#takeLine(line)
-    if (frame.lines?.length) this.sealed = false // a later chunk opens a stream again
+    if (frame.lines?.length) this.sealed = false
     if (frame.through !== undefined) {
       this.totalLines = Math.max(this.totalLines, frame.through)
       if (this.partial && frame.through >= this.partial.n) this.#dropPartial()
