@@ -455,11 +455,12 @@ class Tailer:
             if not self._holds(member) and not member.unpacking:
                 member.file.close()  # looked at again in the next scan
         family.put_in_order()
-        newest = family.members[-1] if family.members else None
         elders = [member for found, member in arrived if found.age != CURRENT and not self._holds(member)]
-        if newest and newest.number is None and any(self._may_be_elder(family, one, now) for one in elders):
-            newest.blocked_until = now + 0.001  # this round: elders get their numbers first
+        younger = [member for member in family.members if member.number is None]
+        if younger and any(self._may_be_elder(family, one, now) for one in elders):
             self.scan_wanted = True
+            for member in younger:
+                member.blocked_until = now + 0.001  # this round: elders get their numbers first
 
     @staticmethod
     def _may_be_elder(family: Family, member: Member, now: float) -> bool:

@@ -697,3 +697,20 @@ def test_an_incomplete_copy_is_no_generation(tmp_path: Path) -> None:
         generations = [BANNER + b"one\ntwo\n", BANNER + b"3\n"]
         assert rig.stream("a.log") == (generations if stored == 2 else [generations[0], copy, generations[1]])
         rig.tailer.close()
+
+
+def test_generations_of_a_banner_alone_stay_apart_where_the_collector_saw_them(tmp_path: Path) -> None:
+    """Which one goes on after a restart is what the checkpoint says."""
+    rig = Rig(tmp_path, Service())
+    (tmp_path / "a.log").write_bytes(BANNER)
+    rig.settle()
+    truncate(tmp_path / "a.log")
+    rig.step()
+    (tmp_path / "a.log").write_bytes(BANNER)
+    rig.settle()
+    rig = again(rig, tmp_path)
+    with (tmp_path / "a.log").open("ab") as log:
+        log.write(b"and a line\n")
+    rig.settle()
+    assert rig.stream("a.log") == [BANNER, BANNER + b"and a line\n"]
+    rig.tailer.close()
