@@ -179,6 +179,27 @@ def test_time_limit_is_said(page: Page, fleet: Logs) -> None:
     page.see_count("at least 4")
 
 
+def test_hits_are_listed_while_they_are_counted(page: Page, fleet: Logs) -> None:
+    page.open(JOB, scope="job", hits=1, lines="all")
+    page.until(lambda: page.rows(), "no rows")
+    page.run(
+        """
+        const real = window.fetch
+        const counted = new Promise((resolve) => (window.count = resolve))
+        window.fetch = async (url, options) => {
+          if (String(url).includes('/search?') && String(url).includes('count=exact')) await counted
+          return real(url, options)
+        }
+        """
+    )
+    page.search("heron lost")
+    page.until(lambda: len(matching(page)) == 4, "nothing is listed before the count")
+    see_summary(page, "searching…")
+    page.run("window.count()")
+    see_summary(page, "4 matching lines in 4 of 200 logs of this job")
+    assert len(matching(page)) == 4
+
+
 def test_what_is_typed_over_is_given_up(page: Page, fleet: Logs) -> None:
     page.open(JOB, scope="job", hits=1, lines="all")
     page.until(lambda: page.rows(), "no rows")

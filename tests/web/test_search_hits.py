@@ -223,6 +223,19 @@ def test_list_of_a_growing_log_grows(page: Page, service: Service) -> None:
     see_summary(page, "2 matching lines in this log")
 
 
+def test_list_shows_where_the_reader_stands(page: Page, fleet: Logs) -> None:
+    page.open(JOB, q="step", hits=1, line=30, lines="all")
+    page.until(lambda: [row["n"] for row in matching(page) if row["current"]] == [30], "the list does not show the hit")
+    inside = """
+    const [list, row] = ['.hits-list', '.hits-row.is-current']
+      .map((one) => document.querySelector(one)?.getBoundingClientRect())
+    return Boolean(row) && row.top >= list.top - 1 && row.bottom <= list.bottom + 1
+    """
+    page.until(lambda: page.run(inside), "the hit is not in view")
+    page.press("N")
+    page.until(lambda: [row["n"] for row in matching(page) if row["current"]] == [29], "N is not followed")
+
+
 def test_hostile_hits_are_text(page: Page, service: Service) -> None:
     line = "hostile <img src=x onerror=window.ran=1> \u202e javascript:1 \x1b[31mred"
     service.append("hostile-hits", line + "\n")

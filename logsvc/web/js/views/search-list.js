@@ -29,10 +29,10 @@ export function HitList({ hits }) {
   })
   useAnchor(view, rows)
   const { current } = hits
+  const here = current && rows.find(({ type, group, hit }) => type === 'hit' && hit.n === current.n && group.stream === current.stream)
   useEffect(() => {
-    const row = current && rows.find(({ type, group, hit }) => type === 'hit' && hit.n === current.n && group.stream === current.stream)
-    if (row) reveal(view.current, row)
-  }, [current?.stream, current?.n])
+    if (here) reveal(view.current, here)
+  }, [here?.key])
 
   const move = (index) => {
     const row = rows[Math.max(0, Math.min(rows.length - 1, index))]
