@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Set
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Optional, Union
@@ -18,11 +19,12 @@ from collectors.metrics import MetricsServer
 from collectors.progress import Progress
 from collectors.settings import Settings
 from collectors.shipper import Shipper
-from collectors.spool import Spool
+from collectors.spool import SPOOL_SUFFIX, Spool
 from collectors.state import State
 from collectors.status import Report, StatusSocket, report_of
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.family import Member
+from collectors.tailer.notices import Notices
 from collectors.tailer.rotation import Tailer
 
 BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
@@ -36,6 +38,7 @@ LOOK_CEILING_SECONDS = 5.0  # between two of them
 SCAN_SHARE = 0.1  # of a core, at most, for scans that something seen asks for
 BUSY_SHARE = 0.0125  # of a core, about, while lines come: dearer rounds are made less often, down to
 BUSY_CEILING_SECONDS = 0.5  # from one to the next
+MANY_ACTIVE = 100  # files; word of single ones is not heard beside so many
 GATHER_SECONDS = 0.02  # lines that come together go together
 
 ERROR_KINDS = ("unavailable", "unauthorized", "refused", "expired", "unreadable")
@@ -81,6 +84,9 @@ class Agent:
         self._next_look = 0.0
         self._next_scan = 0.0
         self._next_checkpoint = 0.0
+        self._notices: Optional[Notices] = None
+        self._fresh = False  # a new name was noticed, and not looked for yet
+        self._next_fresh = 0.0
         self._runs_met: set[str] = set()
         self._left_runs: list[tuple[JobStatus, list[Member]]] = []  # with their spools
         self._doors: list[Union[StatusSocket, MetricsServer]] = []
@@ -123,13 +129,17 @@ class Agent:
         """Do what is due; returns seconds until something is due again."""
         now = self.stepped_at = time.monotonic()
         began = time.thread_time()
-        if now >= self._next_look or (self.tailer.scan_wanted and now >= self._next_scan):
+        self._take_notice(now)
+        wanted = self.tailer.scan_wanted and now >= self._next_scan
+        if now >= self._next_look or wanted or (self._fresh and now >= self._next_fresh):
             self.tailer.look(now)
+            self._fresh = self._watch_folders()
             self._meet_left_runs()
             self._remark()
             cost, began = time.thread_time() - began, time.thread_time()
             self._next_look = now + max(self.settings.rest_seconds, min(cost / LOOK_SHARE, LOOK_CEILING_SECONDS))
             self._next_scan = now + min(cost / SCAN_SHARE, LOOK_CEILING_SECONDS)
+            self._next_fresh = now + cost / LOOK_SHARE
         else:
             self.tailer.poll(now)
         if self.state and (now >= self._next_checkpoint or self.tailer.checkpoint_wanted):
@@ -144,11 +154,14 @@ class Agent:
             cost = min((time.thread_time() - began) / BUSY_SHARE, BUSY_CEILING_SECONDS)
             due = now + max(self.settings.busy_seconds, cost)
         else:
-            due = self._next_look
+            due = min(self._next_look, self._next_fresh) if self._fresh else self._next_look
         return max(0.0, due - time.monotonic())
 
     def loop(self, stop: threading.Event, *, idle: Optional[Callable[[], bool]] = None) -> None:
         """Step until `stop` is set (and `wake`), or until `idle` says so after a step."""
+        if self._notices is None:
+            with suppress(OSError):  # it is looked at in time without
+                self._notices = Notices(self.wake)
         try:
             while not stop.is_set():
                 delay = self.step()
@@ -156,6 +169,8 @@ class Agent:
                     return
                 if self.progress:
                     self.progress.look(self.tailer, self.shipper.sent_bytes, self.problem)
+                if self._notices and not self.tailer.active:
+                    self._notices.expect()
                 if delay > 0 and self.wake.wait(delay):
                     self.wake.clear()
                     if not stop.is_set():
@@ -199,6 +214,9 @@ class Agent:
         for door in self._doors:
             door.close()
         self._doors.clear()
+        if self._notices:
+            self._notices.close()
+            self._notices = None
         if self.state:
             self.state.save(self.tailer.remembered())
             self.state.close()
@@ -247,6 +265,25 @@ class Agent:
             return False
         unfinished = self._unfinished()
         return bool(unfinished) and all(member.unread for member in unfinished)
+
+    def _watch_folders(self) -> bool:
+        """Notice what happens in the folders from now on; whether another look must see what happened before."""
+        if self._notices is None:
+            return False
+        folders = self.discovery.folders.names()
+        return self._notices.watch(folder for folder in folders if not folder.endswith(SPOOL_SUFFIX))
+
+    def _take_notice(self, now: float) -> None:
+        """What the kernel says to have changed."""
+        if self._notices is None:
+            return
+        if len(self.tailer.active) > MANY_ACTIVE:
+            self._notices.skip()
+            return
+        written, fresh = self._notices.take()
+        self._fresh = self._fresh or fresh
+        for name in written:
+            self.tailer.notice(name, now)
 
     def _save(self, state: State, now: float) -> None:
         began = time.thread_time()

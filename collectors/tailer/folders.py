@@ -41,6 +41,10 @@ class Folders:
         since = before.since if before and before.modified_ns == modified_ns else now
         self._listed[name] = Listed(modified_ns, since, now)
 
+    def names(self) -> list[str]:
+        """The folders that the last scan has listed."""
+        return [name for name, listed in self._listed.items() if listed.modified_ns is not None]
+
     def changed(self) -> bool:
         """Whether another scan may find other names."""
         return any(

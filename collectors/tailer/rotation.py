@@ -57,6 +57,7 @@ class Tailer:
         self.scan_wanted = True
         self.left: dict[str, Optional[Member]] = {}  # spools of commands that have ended; None: cannot be read
         self._by_inode: dict[tuple[int, int], tuple[Family, Member]] = {}
+        self._by_name: Optional[dict[str, tuple[Family, Member]]] = None  # of the last scan, once it was asked for
         self.gaps = 0
         self.lost_bytes = 0
         self.checkpoint_wanted = False
@@ -85,6 +86,7 @@ class Tailer:
     def scan(self, now: float) -> None:
         """Look through the folders: new, renamed, truncated, vanished files."""
         self.scan_wanted = self._unsettled = False
+        self._by_name = None
         if not self._began:
             self._began = True
             self._recall(now)
@@ -151,6 +153,17 @@ class Tailer:
 
         if self.scan_wanted:
             self.scan(now)  # before anything is sent: a new generation's number depends on its elders
+
+    def notice(self, name: str, now: float) -> None:
+        """Somebody says that a file has changed: look, if it is one that is at rest."""
+        if self._by_name is None:
+            self._by_name = {member.file.name: (family, member) for family, member in self._by_inode.values()}
+        known = self._by_name.get(name)
+        if known is None or id(known[1]) in self.active:
+            return
+        family, member = known
+        if not member.lost and not family.dropped:
+            self._glance(family, member, now)
 
     def adopt(self, place: StreamName, file: Tailed, now: float, *, before_last: bool = False) -> Member:
         """Follow a spool: a generation of its own, under no name that a scan could find."""

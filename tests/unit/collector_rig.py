@@ -38,6 +38,9 @@ class Clock:
         self.now += seconds
         return False
 
+    def set(self) -> None:
+        """It is only moved by waiting."""
+
 
 class Service:
     """
