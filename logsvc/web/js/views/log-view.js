@@ -14,6 +14,8 @@ import { positionWords, paneWords } from './pane-words.js'
 import { ErrorNotice, Icon, Loading, Notice } from './parts.js'
 import { fileLabel } from './stream-tree.js'
 
+const ANY_LINE = Number.MAX_SAFE_INTEGER // stands for the number of a line
+
 export function LogView({ reader, job, pane, settings }) {
   const { log, search, place } = pane
   useChanges(log, search, settings, reader.cursor)
@@ -29,7 +31,7 @@ export function LogView({ reader, job, pane, settings }) {
       log,
       search,
       words: paneWords(),
-      hrefOf: (n) => reader.href(pane, { line: n, lineEnd: null }),
+      hrefOf: lineLinks(reader, pane),
       onSelect: (line, lineEnd) => reader.choose(pane, line, lineEnd),
       onMore: (line, hit) => setReading(new LongLine({ http: reader.http, stream: log.stream.id, line, hit })),
     })
@@ -106,6 +108,19 @@ function linkWords({ line, lineEnd }) {
 function drawPosition(node, pane, log) {
   const text = positionWords(pane, log)
   if (node && node.textContent !== text) node.textContent = text
+}
+
+/** Links to lines; the address is spelled out once, not for each row of each frame. */
+function lineLinks(reader, pane) {
+  let place = null
+  let parts = []
+  return (n) => {
+    if (place !== reader.address.place) {
+      place = reader.address.place
+      parts = reader.href(pane, { line: ANY_LINE, lineEnd: null }).split(String(ANY_LINE))
+    }
+    return parts.join(n)
+  }
 }
 
 /** What stands before the first line of a file that was rotated: the way back. */
