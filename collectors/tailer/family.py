@@ -295,9 +295,10 @@ class Family:
                 member.number = None  # the service has nothing of it: it gets its place among the others
             if member in free or member.number is None or member.number not in taken:
                 self.members.append(member)
-        if not pairs:
+        certain = [member for member, _ in pairs if not member.in_doubt]
+        if not certain:
             return []
-        oldest = self.members.index(pairs[0][0])
+        oldest = self.members.index(certain[0])
         strays = [
             member
             for member in self.members[:oldest]
