@@ -7,6 +7,7 @@
 
 import { debounce } from '../helpers/timing.js'
 import { EMPTY_SEARCH, queryOf, searchOf } from './address.js'
+import { JobNames } from './job-names.js'
 import { placeOf } from './job.js'
 import { Model, wasAborted } from './model.js'
 import { Groups } from './search-groups.js'
@@ -26,8 +27,10 @@ const BEHIND_THE_LAST = Number.MAX_SAFE_INTEGER
 export class Hits extends Model {
   constructor({ http, reader, address, recent }) {
     super()
-    Object.assign(this, { http, reader, address, recent, key: '', names: new Map() })
+    Object.assign(this, { http, reader, address, recent, key: '', jobNames: new JobNames({ http }) })
     this.#clear()
+    this.typed = false // while the address changes because somebody types
+    this.typing = false // set by the page: the field has the focus
     this.watched = null // search of the log on screen
     this.takeTotal = () => this.#takeTotal()
     this.startSoon = debounce(() => this.#start(), TYPING_MS)
@@ -44,11 +47,6 @@ export class Hits extends Model {
 
   get active() {
     return isActive(this.address.place)
-  }
-
-  /** Whether the list is to be seen. */
-  get shown() {
-    return this.active && this.address.place.hits
   }
 
   /** Matching lines in the whole scope; null: not counted yet. */
@@ -177,21 +175,6 @@ export class Hits extends Model {
     if (group) this.open(group.hits[0])
   }
 
-  /** A job's name, once it is known; asks for it. */
-  nameOf(job) {
-    if (!this.names.has(job)) {
-      this.names.set(job, '')
-      this.http
-        .job(job)
-        .then(({ name }) => {
-          this.names.set(job, name ?? '')
-          this.changed()
-        })
-        .catch(() => this.names.delete(job))
-    }
-    return this.names.get(job)
-  }
-
   // --- what is asked
 
   #sync() {
@@ -293,7 +276,7 @@ export class Hits extends Model {
       const after = group.hits.at(-1)?.n ?? 0
       const { matches, next } = await this.#ask(group, { after, limit: PAGE, count: 'none', context: this.address.place.context }, request.signal)
       group.take(matches, next)
-      if (next === null && group.total !== null) group.total = Math.max(group.hits.length, matches.length ? group.total : group.hits.length)
+      if (next === null && group.total !== null) group.total = group.hits.length // newer than the count
     } catch (error) {
       if (wasAborted(error)) return
       group.error = error

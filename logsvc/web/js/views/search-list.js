@@ -2,7 +2,7 @@
 
 import { baseName } from '../helpers/format.js'
 import { t } from '../i18n/index.js'
-import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js'
+import { html, useChanges, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { Icon } from './parts.js'
 import { layout, visible } from './search-rows.js'
 import { kindWord } from './words.js'
@@ -114,7 +114,8 @@ function rowContent({ type, group, hit }, hits) {
 }
 
 function JobRow({ job, hits }) {
-  const name = hits.nameOf(job.id)
+  useChanges(hits.jobNames)
+  const name = hits.jobNames.get(job.id)
   const total = job.groups.reduce((sum, group) => sum + (group.total ?? group.hits.length), 0)
   return html`<${Fold} open=${job.open} />
     <strong class="hits-name">${name || job.id}</strong>
