@@ -156,7 +156,8 @@ class Following:
         source = Source(label(stream), _told(stream), LABELS[len(self._logs) % len(LABELS)])
         log = _Log(source, stream["id"], 1 if new else None)
         self._logs[stream["task"], stream["path"]] = log
-        self._printer.labelled = len(self._logs) > 1
+        if len(self._logs) > 1:
+            self._printer.label_width = max(len(log.source.label) for log in self._logs.values())
         return log
 
     def _nothing(self) -> NotFound:

@@ -48,7 +48,7 @@ class Printer:
 
     def __init__(self, terminal: Terminal, look: Look) -> None:
         self.terminal, self.look = terminal, look
-        self.labelled = False  # lines of several logs: each says of which it is
+        self.label_width = 0  # where there are lines of several logs, each says of which it is
         self._partials: dict[Source, dict[str, Any]] = {}
         self._grown = ""  # what is on the terminal of a line that grows there
 
@@ -68,7 +68,13 @@ class Printer:
     def partial(self, source: Source, line: dict[str, Any]) -> None:
         """The last line so far, which has no end yet."""
         self._partials[source] = line
-        if not self.terminal.is_terminal or self.look.json or self.look.only or self.look.timestamps or self.labelled:
+        if (
+            not self.terminal.is_terminal
+            or self.look.json
+            or self.look.only
+            or self.look.timestamps
+            or self.label_width
+        ):
             return
         text = settled(line["text"])
         if not text.startswith(self._grown):
@@ -106,7 +112,9 @@ class Printer:
         self.terminal.write(f"{self._head(source, line)}{self._text(line, spans)}\n")
 
     def _head(self, source: Source, line: dict[str, Any]) -> str:
-        label = self.terminal.styled(f"{source.label} | ", source.style) if self.labelled else ""
+        label = ""
+        if self.label_width:
+            label = self.terminal.styled(f"{source.label:<{self.label_width}} | ", source.style)
         received = self.terminal.styled(line["received_at"] + " ", QUIET) if self.look.timestamps else ""
         return label + received
 

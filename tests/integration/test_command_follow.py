@@ -170,7 +170,10 @@ async def test_which_logs(served: Served) -> None:
     assert await held() == ["worker-0 | own", "worker-1 | other"]
     assert await held(tasks=["worker-1"]) == ["other"]
     assert await held(kinds=["plog"]) == ["plog"]
-    assert await held(ranks=[3]) == ["worker-0/plog-1_2.log | plog", "worker-0/proc-rank-3-device-0.txt | proc"]
+    assert await held(ranks=[3]) == [
+        "worker-0/plog-1_2.log             | plog",
+        "worker-0/proc-rank-3-device-0.txt | proc",
+    ]
     assert await held(ranks=[3], kinds=["proc"]) == ["proc"]
     with pytest.raises(NotFound):
         await held(ranks=[4])

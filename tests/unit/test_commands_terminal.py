@@ -98,12 +98,12 @@ def test_a_line_that_is_another_suddenly(screen: Screen) -> None:
 
 def test_lines_of_several_logs_are_labelled(screen: Screen) -> None:
     printer = Printer(Terminal(screen, screen), Look(timestamps=True))
-    printer.labelled = True
+    printer.label_width = 9
     printer.partial(source(), line(1, "half"))
     printer.lines(source("worker-1"), [line(7, "[ERROR] x", level="error"), line(8, "[Model…", system=True)])
     assert screen.getvalue().split("\n") == [
-        "\x1b[36mworker-1 | \x1b[0m\x1b[2m2026-11-20T12:00:00.000Z \x1b[0m\x1b[31m[ERROR] x\x1b[0m",
-        "\x1b[36mworker-1 | \x1b[0m\x1b[2m2026-11-20T12:00:00.000Z \x1b[0m\x1b[2m[Model…\x1b[0m",
+        "\x1b[36mworker-1  | \x1b[0m\x1b[2m2026-11-20T12:00:00.000Z \x1b[0m\x1b[31m[ERROR] x\x1b[0m",
+        "\x1b[36mworker-1  | \x1b[0m\x1b[2m2026-11-20T12:00:00.000Z \x1b[0m\x1b[2m[Model…\x1b[0m",
         "",
     ]
 
