@@ -152,6 +152,8 @@ def test_locked_times_scroll_together(service: Service, page: Page) -> None:
         if rows_of(page, 0)[0]["n"] > 200:
             break
     page.until(lambda: rows_of(page, 1)[0]["n"] in (201, 401), "the other did not come along")
+    page.press("G")
+    page.until(lambda: rows_of(page, 1)[-1]["n"] == 1000, "the other does not follow")
 
 
 def test_jump_to_a_time_a_share_and_lines(service: Service, page: Page) -> None:

@@ -37,6 +37,11 @@ export class TimeCursor extends Model {
     }
   }
 
+  /** The active pane follows its log: so do the others. */
+  followed(pane) {
+    for (const { log, view } of this.reader.panes) if (log !== pane.log && log && !log.following) view?.toEnd()
+  }
+
   async #show(at, { from, line, atTop = false }) {
     const others = this.reader.panes.filter((pane) => pane !== from && pane.log)
     const found = await this.#ask((signal) => Promise.all(others.map((pane) => pane.log.lineAtTime(at, signal))))

@@ -12,6 +12,7 @@ const CLOCK_MS = 15_000 // how often "3 min ago" is said anew
 export function JobTable({ jobs, settings }) {
   const scroll = useRef(null)
   const end = useRef(null)
+  const endInView = useRef(false)
   const [open, setOpen] = useState(() => new Set())
   const now = useNow()
   const columns = chosenColumns(settings.get('jobColumns'))
@@ -22,10 +23,19 @@ export function JobTable({ jobs, settings }) {
   }, [jobs.shown])
   useLayoutEffect(() => holdRow(scroll.current, held), [jobs.jobs])
   useLayoutEffect(() => {
-    const seen = new IntersectionObserver(([entry]) => entry.isIntersecting && jobs.more(), { root: scroll.current, rootMargin: '400px' })
+    const seen = new IntersectionObserver(
+      ([entry]) => {
+        endInView.current = entry.isIntersecting
+        if (entry.isIntersecting) jobs.more()
+      },
+      { root: scroll.current, rootMargin: '400px' },
+    )
     seen.observe(end.current)
     return () => seen.disconnect()
   }, [])
+  useEffect(() => {
+    if (endInView.current && !jobs.error) jobs.more() // what was asked for before was in the way
+  }, [jobs.jobs, jobs.loading])
   useEffect(() => listenKeys(scroll), [])
 
   const toggle = (id) => {

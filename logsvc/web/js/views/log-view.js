@@ -38,7 +38,9 @@ export function LogView({ reader, job, pane, settings }) {
     pane.view = view
     view.onDraw = () => {
       drawPosition(position.current, view, log)
-      if (settings.get('lockTimes') && pane === reader.active && !log.following) reader.cursor.scrolled(pane, view.place.receivedAt)
+      if (!settings.get('lockTimes') || pane !== reader.active) return
+      if (log.following) reader.cursor.followed(pane)
+      else reader.cursor.scrolled(pane, view.place.receivedAt)
     }
     search.topLine = () => view.topLine
     search.selectedLine = () => view.selectedInView
