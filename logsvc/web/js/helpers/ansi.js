@@ -12,9 +12,9 @@ const ESC = '\u001b'
 const CSI = /\u001b\[([0-?]*)([ -/]*)([@-~])/y
 const OSC = /\u001b\]([^\u0007\u001b]*)(?:\u0007|\u001b\\)/y
 const SHORT = /\u001b(?:[()][0-9A-B]|[=>78cDEHMNOZ])/y
-// controls, and what cannot be seen or turns the text around
+// controls, what cannot be seen or turns the text around, and combining marks past the eighth on one character
 const SPECIAL =
-  /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{e0000}-\u{e0fff}]/gu
+  /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{e0000}-\u{e0fff}]|\p{M}(?<=\p{M}{9})/gu
 
 /**
  * Splits a line into tokens, in order and without gaps.

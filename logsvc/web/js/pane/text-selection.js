@@ -8,7 +8,8 @@
 
 const WORD = /[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu
 const EDGE_PX = 4 // so near to the view's edge a drag scrolls
-const SCROLL_PER_PX = 0.5 // and the farther beyond it, the faster
+const SCROLL_PER_SECOND = 40 // pixels for each pixel beyond it
+const LONGEST_FRAME_MS = 250
 
 export class TextSelection {
   /**
@@ -141,7 +142,7 @@ export class TextSelection {
     if (!(event.buttons & 1)) return this.#release()
     this.drag.event = event
     this.#reach(event)
-    this.drag.frame ??= requestAnimationFrame(() => this.#beyondEdge())
+    this.drag.frame ??= requestAnimationFrame((now) => this.#beyondEdge(now))
     return undefined
   }
 
@@ -156,18 +157,23 @@ export class TextSelection {
   }
 
   /** Scrolls as long as the mouse is held past an edge. */
-  #beyondEdge() {
+  #beyondEdge(now) {
     if (!this.drag) return
     this.drag.frame = null
     const { clientX, clientY } = this.drag.event
     const box = this.view.getBoundingClientRect()
     const down = past(clientY, box.top + EDGE_PX, box.bottom - EDGE_PX)
     const right = past(clientX, box.left + EDGE_PX, box.right - EDGE_PX)
-    if (!down && !right) return
-    if (down) this.onScroll(down * SCROLL_PER_PX)
-    if (right) this.view.scrollLeft += right * SCROLL_PER_PX
+    if (!down && !right) {
+      this.drag.scrolledAt = null
+      return
+    }
+    const share = (SCROLL_PER_SECOND * Math.min(LONGEST_FRAME_MS, now - (this.drag.scrolledAt ?? now))) / 1000
+    this.drag.scrolledAt = now
+    if (down) this.onScroll(down * share)
+    if (right) this.view.scrollLeft += right * share
     this.#reach(this.drag.event)
-    this.drag.frame = requestAnimationFrame(() => this.#beyondEdge())
+    this.drag.frame = requestAnimationFrame((now) => this.#beyondEdge(now))
   }
 
   #release() {
