@@ -97,8 +97,7 @@ def follow(
     """
     Lines of a job to the terminal, as they come, until it has ended.
 
-    The logs of several tasks come together, each line with its task. Lost connections are made again without a
-    line lost or repeated.
+    Several tasks come together, each line with its task. After a lost connection no line is missing or repeated.
     """
     from logsvc.commands.follow import Following, Wanted
     from logsvc.commands.printer import Look, Printer, pattern
