@@ -7,6 +7,7 @@
 #   make bench   measures, and prints the machine's own limits beside      ARGS=…
 #   make dev     .venv with the test tools too, for working on the source
 #   make lock    newer versions into the locks          make vendor  the vendored libraries again
+#   make screenshots   the pictures of docs/viewer.md again
 #   make clean   away with everything made here
 
 VENV  := .venv
@@ -35,7 +36,7 @@ for package in (collectors, logsvc.model):
 endef
 export IMPORT_ALL
 
-.PHONY: run test check style types py39 js pyz logsvc-collector.pyz bench dev lock vendor clean test-tools pythons
+.PHONY: run test check style types py39 js pyz logsvc-collector.pyz bench dev lock vendor screenshots clean test-tools pythons
 
 run: $(VENV)/.run-installed
 	@exec $(VENV)/bin/logsvc demo $(ARGS)
@@ -111,6 +112,9 @@ lock:
 
 vendor:
 	@python3 tools/vendor.py
+
+screenshots: $(TEST)/.installed test-tools
+	@$(TEST)/bin/python tools/screenshots.py
 
 clean:
 	rm -rf build dist $(VENV) $(TEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -110,7 +110,7 @@ export const zhCN = {
   'job.panesFull': '最多并排显示 {count} 份日志，请先关闭一份',
   'job.silent': '已 {span}没有新内容',
   'job.lastBytes': '最后写入 {time}',
-  'job.whyTitle': '为什么没有{names}？',
+  'job.whyTitle': '为什么没有 {names}？',
   'job.whyAnd': '和',
   'job.whyRunning': '训练进程仍在运行。',
   'job.whyRunningHow': '进程运行期间这些日志还不完整，或尚未被采集；进程结束后才会写完。请稍后再看。',
