@@ -10,6 +10,8 @@ from collectors.tailer.family import RECHECK_BYTES, Family, Member
 from collectors.tailer.packed import END_BYTES, PackedFile
 from collectors.tailer.reader import LostMark, TailedFile, exactly
 
+COPY_SECONDS = 10.0  # so long a copy of lost bytes is waited for, and a place for a rotated file
+
 
 def is_alike(member: Member, old: Member) -> bool:
     """Whether it may be a copy of the old one: both begin with the same bytes, as far as those are known."""
@@ -66,6 +68,20 @@ def may_continue(copy: Member, old: Member) -> bool:
         if seen and len(seen) <= end <= copy.size and exactly(copy.file, end - len(seen), len(seen)) != seen:
             return False
     return True
+
+
+def is_still(probe: Member, old: Member) -> bool:
+    """Whether the file that has the old one's inode under another name is the old one: the inode may be used anew."""
+    try:
+        head, known = probe.file.learn_head(), old.file.head
+        shorter = min(len(head), len(known))
+        if head[:shorter] != known[:shorter] or type(probe.file) is not type(old.file):
+            return False
+        return isinstance(probe.file, PackedFile) or probe.size < old.file.sent or may_continue(probe, old)
+    except OSError:
+        return True
+    finally:
+        probe.file.close()
 
 
 def take_over(family: Family, old: Member, copy: Member) -> bool:

@@ -84,6 +84,11 @@ class Newcomers:
         """It has no place yet."""
         self._waiting[member.key] = member
 
+    @property
+    def are_waiting(self) -> bool:
+        """Whether time may bring what a folder does not: a place for one of them."""
+        return bool(self._waiting)
+
     def dismiss(self, member: Member) -> None:
         """It holds nothing that its family does not have."""
         self._nothing_new[member.key] = (size_on_disk(member.file.name), member.modified_at)

@@ -15,17 +15,18 @@ from typing import Optional
 
 from collectors.lines import lost_line
 from collectors.spool import SpooledFile, left_behind
-from collectors.tailer import copies, memory
-from collectors.tailer.discovery import CURRENT, Age, Discovery, Found, base_of
-from collectors.tailer.family import OVER_SECONDS, RECHECK_BYTES, Family, Held, Hint, Member
+from collectors.tailer import copies
+from collectors.tailer.discovery import Discovery, Found, base_of
+from collectors.tailer.family import OVER_SECONDS, Family, Held, Hint, Member
+from collectors.tailer.memory import Memory
 from collectors.tailer.newcomers import Newcomers, size_on_disk
-from collectors.tailer.packed import PACKED, PackedFile
-from collectors.tailer.places import other_place
+from collectors.tailer.packed import PackedFile
 from collectors.tailer.reader import Descriptors, LostMark, Replaced, Tailed, TailedFile
+from collectors.tailer.roster import Roster
+from collectors.tailer.welcome import Reception
 from logsvc.model.stream import StreamName
 
 GONE_SECONDS = 60.0  # a file without a name is held open this long after its last byte
-COPY_SECONDS = 10.0  # so long a copy of lost bytes is waited for, and a place for a rotated file
 HOT_SECONDS = 3.0  # a file that grew is looked at often for this long
 SCAN_SECONDS = 5.0  # at most between two full scans: a folder's time alone is not trusted for longer
 SCANS_AGAIN = 2  # where names change meanwhile
@@ -51,20 +52,21 @@ class Tailer:
 
     def __init__(self, discovery: Discovery, remembered: Iterable[Hint] = ()) -> None:
         self.discovery = discovery
-        self.families: dict[StreamName, Family] = {}
-        self.active: dict[int, tuple[Family, Member]] = {}
+        self._roster = Roster()
+        self.families = self._roster.families
+        self.active = self._roster.active
         self.expired: set[str] = set()  # jobs
         self.scan_wanted = True
         self.left: dict[str, Optional[Member]] = {}  # spools of commands that have ended; None: cannot be read
-        self._by_inode: dict[tuple[int, int], tuple[Family, Member]] = {}
         self._by_name: Optional[dict[str, tuple[Family, Member]]] = None  # of the last scan, once it was asked for
         self.gaps = 0
         self.lost_bytes = 0
         self.checkpoint_wanted = False
-        self._memory = memory.Memory(remembered)
+        self._memory = Memory(remembered)
         discovery.bases = self._memory.bases()
         self._descriptors = Descriptors()
         self._newcomers = Newcomers(self._descriptors)
+        self._reception = Reception(self._roster, self._newcomers, self._memory)
         self.unsure: dict[StreamName, list[str]] = {}  # by the stream that they are rotated files of, if it is known
         self._own: set[str] = set()  # names that only look like a rotated file's
         self._unsettled = False  # the last scan found something that time, not a folder, will change
@@ -74,7 +76,7 @@ class Tailer:
     def look(self, now: float) -> None:
         """Look at all files: through the folders if one has changed, else only at the names known already."""
         if not self._is_scan_due(now):
-            for family, member in list(self._by_inode.values()):
+            for family, member in self._roster.listed():
                 if not member.lost and not family.dropped:
                     self._glance(family, member, now)
             if not self.scan_wanted:
@@ -92,7 +94,7 @@ class Tailer:
             self._recall(now)
         self._newcomers.begin()
         self.unsure.clear()
-        for family, member in self._by_inode.values():
+        for family, member in self._roster.listed():
             member.seen = member.pinned
             if member.pinned:
                 self._look(family, member, member.file.size(), member.modified_at, now)
@@ -113,8 +115,8 @@ class Tailer:
                 newcomers.setdefault(found.place, []).append(found)
         self._own &= {found.name for found in everything}
         for place in self.unsure:
-            self._family(place).asked = False
-        for family, member in list(self._by_inode.values()):
+            self._roster.family(place).asked = False
+        for family, member in self._roster.listed():
             if not member.seen:
                 self._look_without_name(family, member, now)
         self._forget_left()
@@ -122,9 +124,10 @@ class Tailer:
             if self.left.get(folder) is None and place.job not in self.expired:
                 self._adopt_left(folder, place, now)
         for place, files in newcomers.items():
-            family = self._family(place)
+            family = self._roster.family(place)
             if not family.dropped:
-                self._welcome(family, files, now)
+                elders_to_come = self._reception.welcome(family, files, now)
+                self.scan_wanted = self.scan_wanted or elders_to_come
         self._newcomers.end()
         for family in self.families.values():
             self._settle(family, now)
@@ -133,7 +136,7 @@ class Tailer:
             if ranked is not None and ranked.rank is None:
                 ranked.rank = rank
                 for member in ranked.members:
-                    self._touch(ranked, member)
+                    self._roster.touch(ranked, member)
         self.expired &= {found.place.job for found in everything} | {place.job for _, place in self.discovery.spools}
         for place in [place for place, family in self.families.items() if not family.members]:
             if place not in newcomers and place not in self.unsure:  # else one of its files waits
@@ -157,7 +160,7 @@ class Tailer:
     def notice(self, name: str, now: float) -> None:
         """Somebody says that a file has changed: look, if it is one that is at rest."""
         if self._by_name is None:
-            self._by_name = {member.file.name: (family, member) for family, member in self._by_inode.values()}
+            self._by_name = {member.file.name: (family, member) for family, member in self._roster.listed()}
         known = self._by_name.get(name)
         if known is None or id(known[1]) in self.active:
             return
@@ -169,8 +172,8 @@ class Tailer:
         """Follow a spool: a generation of its own, under no name that a scan could find."""
         member = Member(file, place, pinned=True)
         member.grow(file.size(), now)
-        family = self._family(place)
-        self._append(family, member, before=family.members[-1] if before_last and family.members else None)
+        family = self._roster.family(place)
+        self._roster.append(family, member, before=family.members[-1] if before_last and family.members else None)
         return member
 
     def replaced(self, family: Family, member: Member, now: float) -> None:
@@ -180,18 +183,18 @@ class Tailer:
         fresh.grow(member.file.size(), now)
         fresh.modified_at = member.modified_at
         member.superseded = True
-        self._lose(family, member, now, TRUNCATED)
+        self._roster.lose(family, member, now, TRUNCATED)
         try:
             file.learn_head()
             file.note(fresh.size)
         except OSError:
             pass
-        self._append(family, fresh)
+        self._roster.append(family, fresh)
         self.scan_wanted = True  # for copies of what was truncated
 
     def gone(self, family: Family, member: Member, now: float) -> None:
         """There is no such file any more."""
-        self._lose(family, member, now, DELETED)
+        self._roster.lose(family, member, now, DELETED)
         self.scan_wanted = True
 
     def ended_early(self, family: Family, member: Member, now: float) -> None:
@@ -227,10 +230,10 @@ class Tailer:
             return
         recalled = [member for member in family.members if not member.file.name]
         for stray in family.resolve(generations, self._memory.hints(family.place), now):
-            self._move_elsewhere(stray)
+            self._roster.move_elsewhere(stray)
         for member in recalled:
             if member not in family.members:
-                self._remove(member)  # its bytes are there after all
+                self._roster.let_go(member)  # its bytes are there after all
         self._settle(family, now)
 
     @staticmethod
@@ -278,58 +281,33 @@ class Tailer:
     def _recall(self, now: float) -> None:
         """What the last collector had seen, and had not sent when it ended."""
         for place, member in self._memory.missed(self.discovery.roots, now):
-            family = self._family(place)
+            family = self._roster.family(place)
             family.members.append(member)
             if isinstance(member.file, LostMark) and member.file.behind:
-                self._by_inode[member.key] = (family, member)
-            self._touch(family, member)
-
-    def _family(self, place: StreamName) -> Family:
-        family = self.families.get(place)
-        if family is None:
-            family = self.families[place] = Family(place)
-        return family
+                self._roster.enlist(family, member)
+            self._roster.touch(family, member)
 
     def _known(self, found: Found, now: float) -> Optional[tuple[Family, Member]]:
         """The member that this inode is; None for a new file, also under a reused inode."""
-        known = self._by_inode.get((found.device, found.inode))
+        known = self._roster.find((found.device, found.inode))
         if known is None:
             return None
         family, member = known
         if isinstance(member.file, LostMark):
             if found.size_bytes == member.file.behind:
                 return known
-            del self._by_inode[member.key]
+            self._roster.unlist(member)
             return None
         if not (member.file.head or member.file.sent or member.file.name == found.name):
-            family.members.remove(member)  # nobody has looked into it: met anew under its name of now
-            self._remove(member)
+            self._roster.remove(family, member)  # nobody has looked into it: met anew under its name of now
             return None
         if member.file.is_open or member.file.name == found.name:
             return known  # a held descriptor holds the inode; under the old name, reading compares
-        probe = self._newcomers.open(found)
-        try:
-            head, known_head = probe.learn_head(), member.file.head
-        except OSError:
+        if copies.is_still(Member(self._newcomers.open(found), size=found.size_bytes), member):
             return known
-        finally:
-            probe.close()
-        shorter = min(len(head), len(known_head))
-        same = head[:shorter] == known_head[:shorter] and type(probe) is type(member.file)
-        if same and (isinstance(probe, PackedFile) or self._goes_on(Member(probe, size=found.size_bytes), member)):
-            return known
-        self._lose(family, member, now, TRUNCATED)
-        del self._by_inode[member.key]
+        self._roster.lose(family, member, now, TRUNCATED)
+        self._roster.unlist(member)
         return None
-
-    @staticmethod
-    def _goes_on(probe: Member, member: Member) -> bool:
-        try:
-            return probe.size < member.file.sent or copies.may_continue(probe, member)
-        except OSError:
-            return True
-        finally:
-            probe.file.close()
 
     def _see(self, family: Family, member: Member, found: Found, now: float) -> None:
         member.file.name, member.place, member.age, member.seen = found.name, found.place, found.age, True
@@ -341,7 +319,8 @@ class Tailer:
             self._look(family, member, found.size_bytes, found.modified_at, now)
 
     def _is_scan_due(self, now: float) -> bool:
-        return self.scan_wanted or self._unsettled or now >= self._scan_at or self.discovery.folders.changed()
+        waits = self._unsettled or self._newcomers.are_waiting
+        return self.scan_wanted or waits or now >= self._scan_at or self.discovery.folders.changed()
 
     def _glance(self, family: Family, member: Member, now: float) -> None:
         """Its size, by its name; another file there, or none, asks for a scan."""
@@ -375,7 +354,7 @@ class Tailer:
             if size != member.size:
                 member.existed = size
                 member.grow(size, now)
-                self._touch(family, member)
+                self._roster.touch(family, member)
         elif size < max(file.sent, len(file.head), member.size):
             if size > file.sent and isinstance(file, TailedFile) and file.was_cut():
                 member.existed -= size - file.sent  # these come again, in the next generation
@@ -384,14 +363,14 @@ class Tailer:
             self.scan_wanted = self.scan_wanted or member.number is None  # its elders get their numbers first
             if not file.is_open:  # whose bytes these are is known when they are read
                 member.size, member.grew_at, member.sealed = size, now, False
-                self._touch(family, member)
+                self._roster.touch(family, member)
             elif isinstance(file, TailedFile) and not file.goes_on():
                 self.replaced(family, member, now)
             else:
                 if isinstance(file, TailedFile) and (member.pending or not file.sent):
                     file.note(size)
                 member.grow(size, now)
-                self._touch(family, member)
+                self._roster.touch(family, member)
         elif touched and self._has_other_bytes(member):
             self.replaced(family, member, now)
 
@@ -434,183 +413,11 @@ class Tailer:
         there = {folder for folder, _ in self.discovery.spools}
         for folder in [folder for folder in self.left if folder not in there]:
             member = self.left.pop(folder)
-            if member is not None and self._holds(member):
-                family, _ = self._by_inode[member.key]
-                family.members.remove(member)
-                self._remove(member)
+            family = self._roster.family_of(member) if member is not None else None
+            if member is not None and family is not None:
+                self._roster.remove(family, member)
             if member is not None and isinstance(member.file, SpooledFile):
                 member.file.release()
-
-    def _welcome(self, family: Family, files: list[Found], now: float) -> None:
-        """New files of one path, oldest first; of two that are written now, the one known before."""
-
-        def order(found: Found) -> tuple[Age, bool, str]:
-            return (found.age, not self._memory.is_of((found.device, found.inode), found.place), found.name)
-
-        arrived = [(found, self._newcomers.meet(found, now)) for found in sorted(files, key=order)]
-        written = [member for found, member in arrived if found.age == CURRENT]
-        is_first = bool(written) or not any(member.file.name for member in family.members)
-        for found, member in arrived:
-            newest = family.members[-1] if family.members else None
-            if newest and newest.pinned:
-                self._move_elsewhere(member)
-            elif found.age == CURRENT:
-                taken = newest and newest.seen and not newest.lost
-                if newest and taken and newest.age == CURRENT and newest.place == family.place:
-                    self._move_elsewhere(member)
-                elif newest and self._is_same(newest, member):
-                    self._renew(family, newest, member, found, now)
-                    continue
-                else:
-                    self._append(family, member)
-            else:
-                self._welcome_rotated(family, member, written, is_first, now)
-            if not self._holds(member) and not member.unpacking:
-                member.file.close()  # looked at again in the next scan
-        family.put_in_order()
-        elders = [member for found, member in arrived if found.age != CURRENT and not self._holds(member)]
-        younger = [member for member in family.members if member.number is None]
-        if younger and any(self._may_be_elder(family, one, now) for one in elders):
-            self.scan_wanted = True
-            for member in younger:
-                member.blocked_until = now + 0.001  # this round: elders get their numbers first
-
-    @staticmethod
-    def _may_be_elder(family: Family, member: Member, now: float) -> bool:
-        unknown = copies.is_elusive(member) or (family.matched and member.unpacking)
-        return unknown and now - member.grew_at <= COPY_SECONDS
-
-    @staticmethod
-    def _is_same(old: Member, member: Member) -> bool:
-        """
-        Whether a file has got another inode under its name: an overlay has copied it up, or it was mounted anew.
-
-        Not where the old one is still held and may be written to: on the same device, it has been replaced.
-        """
-        if old.seen or old.lost or old.pinned or type(old.file) is not TailedFile or old.file.name != member.file.name:
-            return False
-        if old.file.is_open and old.file.device == member.file.device:
-            return False
-        try:
-            return member.size >= old.existed and copies.is_alike(member, old) and copies.may_continue(member, old)
-        except OSError:
-            return False
-
-    def _renew(self, family: Family, old: Member, member: Member, found: Found, now: float) -> None:
-        """The member goes on in its new inode; the service compares the last bytes that it holds."""
-        assert isinstance(old.file, TailedFile) and isinstance(member.file, TailedFile)
-        self._remove(old)
-        member.file.move_to(old.file.sent)
-        member.file.ended_a_line = old.file.ends_in_a_line
-        old.file, old.recheck = member.file, min(old.file.sent, RECHECK_BYTES)
-        old.unread, old.blocked_until = "", 0.0
-        self._by_inode[old.key] = (family, old)
-        self._touch(family, old)
-        self._see(family, old, found, now)
-
-    def _welcome_rotated(
-        self, family: Family, member: Member, written: list[Member], is_first: bool, now: float
-    ) -> None:
-        """A file that was written before: a copy of a member, a generation never seen, or nothing of the kind."""
-        newest = family.members[-1] if family.members else None
-        if isinstance(member.file, PackedFile) and member.file.torn:
-            self._wait(member)
-            return
-        if copies.is_elusive(member):
-            self._wait(member)
-            return
-        if self._is_copy(family, member, written):
-            return
-        if family.matched and member.unpacking:
-            self._wait(member)
-            return
-        past = family.find_past(member) if family.matched else None
-        unread = next(filter(copies.is_unread, family.members), None)
-        if family.matched and not copies.is_whole(member):
-            self._wait(member)
-        elif past is not None:
-            for old in [old for old in family.members if old.number == past["generation"]]:
-                family.members.remove(old)  # recalled as lost
-                self._remove(old)
-            family.take(member, past)
-            self._append(family, member, before=family.members[-1] if family.members else None)
-        elif unread is not None:
-            self._append(family, member, before=unread)
-            if member.existed >= unread.existed:
-                family.members.remove(unread)
-                self._remove(unread)
-        elif is_first or newest is None or not newest.seen or (newest.age != CURRENT and member.age > newest.age):
-            younger = (old for old in family.members if old.seen and not old.lost and old.age > member.age)
-            self._append(family, member, before=next(younger, None))
-        elif newest.number is None:
-            self._append(family, member, before=newest)  # rotated away between two looks
-        elif now - member.grew_at > COPY_SECONDS:
-            self._move_elsewhere(member)
-        else:
-            self._wait(member)
-
-    def _is_copy(self, family: Family, member: Member, written: list[Member]) -> bool:
-        """
-        Whether this is a copy of a member: of a log that is truncated in place, or its `.gz`.
-
-        As long as the member itself can be read, a copy holds nothing new and waits; then it takes
-        the generation over and gives the bytes that were not read in time.
-        """
-        alike = [old for old in [*written, *reversed(family.members)] if copies.is_alike(member, old)]
-        if alike and not copies.is_whole(member):
-            self._wait(member)
-            return True
-        try:
-            for old in filter(copies.is_readable, alike):
-                if copies.ends_alike(member, old):
-                    if isinstance(member.file, PackedFile) and not old.pending:
-                        self._newcomers.dismiss(member)
-                    else:
-                        self._wait(member)
-                    return True
-            lost = [old for old in alike if not copies.is_readable(old) and copies.may_continue(member, old)]
-        except OSError:
-            self._wait(member)
-            return True
-        if not lost:
-            return False
-        self._take_over(family, next((one for one in lost if one.file.sent <= member.size), lost[0]), member)
-        return True
-
-    def _take_over(self, family: Family, old: Member, copy: Member) -> None:
-        if copies.take_over(family, old, copy):
-            self._remove(old)
-        self._by_inode[copy.key] = (family, copy)
-        self._touch(family, copy)
-
-    def _wait(self, member: Member) -> None:
-        self._newcomers.wait(member)
-        self._unsettled = True
-
-    def _holds(self, member: Member) -> bool:
-        known = self._by_inode.get(member.key)
-        return known is not None and known[1] is member
-
-    def _append(self, family: Family, member: Member, *, before: Optional[Member] = None) -> None:
-        family.members.insert(family.members.index(before) if before else len(family.members), member)
-        self._by_inode[member.key] = (family, member)
-        self._touch(family, member)
-
-    def _remove(self, member: Member) -> None:
-        """It is no member any more."""
-        member.file.close()
-        self.active.pop(id(member), None)
-        if self._holds(member):
-            del self._by_inode[member.key]
-
-    def _lose(self, family: Family, member: Member, now: float, why: str) -> None:
-        member.lose(now, why)
-        if member.missing:
-            family.asked = False  # an answer may have got lost: nothing is called lost that the service holds
-        self._touch(family, member)
-
-    def _touch(self, family: Family, member: Member) -> None:
-        self.active[id(member)] = (family, member)
 
     def _stays_active(self, family: Family, member: Member, now: float) -> bool:
         recent = now - member.grew_at <= HOT_SECONDS
@@ -618,28 +425,18 @@ class Tailer:
         waits = waits or family.has_untold_rank(member)
         return recent or waits or member.is_open_ended or (member.pinned and not member.sealed)
 
-    def _move_elsewhere(self, member: Member) -> None:
-        """A file whose own place is taken: `other`, by its whole name."""
-        assert member.place is not None
-        name = member.file.name[: -len(PACKED)] if isinstance(member.file, PackedFile) else member.file.name
-        job, task = member.place.job, member.place.task
-        member.file.move_to(0)
-        member.number, member.recheck, member.superseded, member.sealed = None, 0, False, False
-        place = StreamName(job, task, other_place(job, task, os.path.abspath(name).strip("/")))
-        self._append(self._family(place), member)
-
     def _settle(self, family: Family, now: float) -> None:
         """What is superseded, and what can be forgotten."""
         kept = []
         for member in family.members:
             if member is not family.members[-1] and not member.superseded:
                 member.superseded = True
-                self._touch(family, member)
+                self._roster.touch(family, member)
             self._name_the_gap(family, member, now)
             if family.dropped:
                 forget = not member.seen
             elif member.lost:
-                forget = now - member.lost_at > COPY_SECONDS and (member.sealed or member.number is None)
+                forget = now - member.lost_at > copies.COPY_SECONDS and (member.sealed or member.number is None)
             elif member.pinned:
                 forget = member.sealed
             else:
@@ -649,7 +446,7 @@ class Tailer:
                 kept.append(member)
             else:
                 family.remember(member)
-                self._remove(member)
+                self._roster.let_go(member)
         family.members = kept
 
     def _name_the_gap(self, family: Family, member: Member, now: float) -> None:
@@ -661,7 +458,7 @@ class Tailer:
         if not family.asked:
             return
         if member.lost:
-            certain = now - member.lost_at > COPY_SECONDS and not self._newcomers.may_fill(family.place, now)
+            certain = now - member.lost_at > copies.COPY_SECONDS and not self._newcomers.may_fill(family.place, now)
         else:
             quiet = member.superseded and now - member.grew_at > OVER_SECONDS
             certain = quiet and not member.pending and copies.is_whole(member)
@@ -673,12 +470,12 @@ class Tailer:
         behind = 0 if member.lost or not member.seen else size_on_disk(file.name)
         member.file = LostMark(file, file.sent, line, behind=behind)
         file.close()
-        if not behind and self._holds(member):
-            del self._by_inode[member.key]
+        if not behind:
+            self._roster.unlist(member)
         member.lost, member.seen, member.recheck = "", bool(behind), 0
         member.existed = 0
         member.grow(member.file.size(), now)
-        self._touch(family, member)
+        self._roster.touch(family, member)
         self.gaps += 1
         self.lost_bytes += count
         self.checkpoint_wanted = True

@@ -24,7 +24,7 @@ LOGROTATE = shutil.which("logrotate", path=os.environ.get("PATH", "") + ":/usr/s
 ROTATIONS = 20
 LINES_PER_SECOND = 10_000
 # The collector, but for the time that it waits for a copy of lost bytes.
-QUICK = "from collectors.tailer import rotation; rotation.COPY_SECONDS = 2.0; from collectors import __main__"
+QUICK = "from collectors.tailer import copies; copies.COPY_SECONDS = 2.0; from collectors import __main__"
 
 
 @pytest.fixture
