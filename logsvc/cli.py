@@ -22,9 +22,10 @@ app = typer.Typer(
     help="Logs of machine-learning training jobs: stored once, live, whole and searchable.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # help as plain text, at once
     pretty_exceptions_enable=False,
 )
-# Not looked at by the command line, which would say what is wrong in a box: the service says it in a sentence.
+# Not looked at by the command line: the service says what is wrong with it, and what to do.
 DataDir = Annotated[
     Path | None,
     typer.Option(readable=False, help="Folder of the logs. $XDG_DATA_HOME/logsvc unless said otherwise."),
@@ -95,7 +96,7 @@ def follow(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """
-    Lines of a job to the terminal, as they come, until it has ended.
+    Lines of a job as they come, until it has ended.
 
     Several tasks come together, each line with its task. After a lost connection no line is missing or repeated.
     """
@@ -147,7 +148,11 @@ def search(
     limit: Annotated[int | None, typer.Option("-m", "--limit", help="Matches shown at most.", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a match.")] = False,
 ) -> None:
-    """Matching lines of all jobs or some, like grep: exit status 0 found, 1 not found, 2 error."""
+    """
+    Matching lines of all jobs or some, like grep.
+
+    Exit status: 0 found, 1 not found, 2 error.
+    """
     from logsvc.commands.search import Wanted
     from logsvc.commands.search import search as run
     from logsvc.commands.terminal import Terminal, quietly
@@ -223,7 +228,7 @@ def download(
 
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
-    """Check a data folder: every checksum of the logs and the sums of the catalog."""
+    """Check a data folder: all checksums and the catalog's sums."""
     from rich.console import Console
 
     from logsvc.app import examine
