@@ -171,8 +171,11 @@ class Program:
         """Then more happens before the next start."""
         self.struck["kills"] += 1
         self._rig.tailer.close()
-        for _ in range(0 if self._in_the_middle else self.chance.choice([0, 0, 1, 3, 8])):
-            self._do(self.chance.choice(["write", "write", "rotate", "compress", "delete"]))
+        if not self._in_the_middle:
+            self._in_the_middle = True  # nobody looks meanwhile
+            for _ in range(self.chance.choice([0, 0, 1, 3, 8])):
+                self._do(self.chance.choice(["write", "write", "rotate", "compress", "delete"]))
+            self._in_the_middle = False
         self._start(self._rig.checkpoint)
         self.service.kill_in = None
 

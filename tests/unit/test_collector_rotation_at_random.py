@@ -11,9 +11,14 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from unit.collector_program import ROTATIONS, Program
 
 PROGRAMS = int(os.environ.get("ROTATION_PROGRAMS", "200"))
+ONCE_WRONG = {
+    "nothing is asked of a collector that was killed": [4480],
+}
 
 
 def test_every_byte_arrives_once_and_in_order(tmp_path: Path) -> None:
@@ -30,3 +35,14 @@ def test_every_byte_arrives_once_and_in_order(tmp_path: Path) -> None:
     assert not faults, "\n".join(faults)
     for fault in ("kills", "kills inside a step", "rotations", "hurried", *ROTATIONS):
         assert struck[fault] > PROGRAMS / 20, struck
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, id=f"{why}, {seed}") for why, seeds in ONCE_WRONG.items() for seed in seeds]
+)
+def test_what_was_wrong_once(seed: int, tmp_path: Path) -> None:
+    """Seeds of longer runs, by what was mended."""
+    program = Program(tmp_path, seed)
+    program.play()
+
+    assert not list(program.faults())
