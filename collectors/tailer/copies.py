@@ -36,9 +36,14 @@ def is_elusive(member: Member) -> bool:
 
 
 def is_unread(old: Member) -> bool:
-    """Whether it was listed, and gone before it was opened: any file that is no shorter may be it."""
+    """Whether it was listed, and gone before it was opened."""
     known = old.pinned or isinstance(old.file, LostMark) or not old.file.name or old.file.head or old.file.sent
     return not known and old.existed > 0 and not is_readable(old)
+
+
+def may_be_unread(member: Member, unread: Member) -> bool:
+    """Whether a file is no shorter than one that nobody has read, and was written no earlier."""
+    return member.existed >= unread.existed and member.modified_at >= unread.modified_at
 
 
 def is_readable(old: Member) -> bool:

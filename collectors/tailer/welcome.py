@@ -101,10 +101,12 @@ class Reception:
             for old in [old for old in family.members if old.number == past["generation"]]:
                 self._roster.remove(family, old)  # recalled as lost
             family.take(member, past)
+            if unread is not None and copies.may_be_unread(member, unread):
+                self._roster.remove(family, unread)
             self._roster.append(family, member, before=family.members[-1] if family.members else None)
         elif unread is not None:
             self._roster.append(family, member, before=unread)
-            if member.existed >= unread.existed:
+            if copies.may_be_unread(member, unread):
                 self._roster.remove(family, unread)
         elif is_first or newest is None or not newest.seen or (newest.age != CURRENT and member.age > newest.age):
             younger = (old for old in family.members if old.seen and not old.lost and old.age > member.age)
