@@ -122,9 +122,9 @@ class Page:
         """Wait for what the condition returns to be true."""
         return WebDriverWait(self.browser, WAIT_SECONDS, poll_frequency=0.05).until(lambda _: condition(), what)
 
-    def open(self, place: str = "", **more: object) -> None:
-        """A place, logged in, as if its link had been pasted into a new window."""
-        hash_ = urllib.parse.urlencode({"job": place, **more}) if place else ""
+    def open(self, job: str = "", **more: object) -> None:
+        """A job, or the list of jobs, logged in, as if its link had been pasted into a new window."""
+        hash_ = urllib.parse.urlencode({"job": job, **more} if job else more)
         self.browser.get("about:blank")
         self.browser.get(f"{self.service.url}/?token={self.service.token}#{hash_}")
         self.until(lambda: self.all(".pane-rows > .row, .jobs-table, .notice"), "the page never showed anything")

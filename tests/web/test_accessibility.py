@@ -62,7 +62,7 @@ def test_axe_finds_no_serious_fault(service: Service, page: Page, state: Any) ->
 
 
 def test_axe_finds_faults_where_there_are_some(page: Page) -> None:
-    page.open()
+    page.open(find="walk")
     page.run("document.body.append(document.createElement('button'))")
     assert [fault.split()[0] for fault in faults(page)] == ["button-name"]
 

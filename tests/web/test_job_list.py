@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -52,7 +51,7 @@ def test_each_filter_of_the_manual_and_a_link_to_what_they_leave(service: Servic
     for name, more in sides.items():
         service.describe(f"sieve-{name}", name=f"the {name} job", **{**common, **more})
     service.describe("sieve-two", status="failed")
-    open_list(page, find="sieve-")
+    page.open(find="sieve-")
     until_listed(page, ["sieve-two", "sieve-one"])
     page.click(".jobs-more-filters")
 
@@ -93,7 +92,7 @@ def test_each_filter_of_the_manual_and_a_link_to_what_they_leave(service: Servic
 def test_mine_and_all(service: Service, page: Page) -> None:
     service.append("whose-mine", "a\n")  # the token's owner
     service.describe("whose-other", owner="somebody else")
-    open_list(page, find="whose-")
+    page.open(find="whose-")
     until_listed(page, ["whose-other", "whose-mine"])
     page.click(".segment:last-child")
     until_listed(page, ["whose-mine"])
@@ -105,7 +104,7 @@ def test_mine_and_all(service: Service, page: Page) -> None:
 def test_a_click_on_a_heading_sorts(service: Service, page: Page) -> None:
     for at, name in enumerate(("sort-b", "sort-c", "sort-a")):
         service.describe(name, name=name, created_at=f"2026-03-0{at + 1}T00:00:00Z")
-    open_list(page, find="sort-")
+    page.open(find="sort-")
     until_listed(page, ["sort-a", "sort-c", "sort-b"])
     assert page.one("th.jobs-created").get_attribute("aria-sort") == "descending"
     page.click("th.jobs-name .jobs-sort")
@@ -119,9 +118,9 @@ def test_a_click_on_a_heading_sorts(service: Service, page: Page) -> None:
 
 
 def test_columns_are_chosen_and_kept(service: Service, page: Page) -> None:
-    service.describe("wide", name="wide", algorithm="resnet", engine="MindSpore 2.3", task_count=16)
-    open_list(page, find="wide")
-    until_listed(page, ["wide"])
+    service.describe("broad-one", name="broad", algorithm="resnet", engine="MindSpore 2.3", task_count=16)
+    page.open(find="broad-one")
+    until_listed(page, ["broad-one"])
     assert "MindSpore" not in page.text("tbody")
     page.click(".menu summary")
     for name in ("engine", "algorithm", "tasks"):
@@ -146,32 +145,32 @@ def test_columns_are_chosen_and_kept(service: Service, page: Page) -> None:
 
 def test_the_list_lives_and_what_one_looks_at_stays(service: Service, page: Page) -> None:
     for at in range(40):
-        service.describe(f"live-{at:02}", name=f"live {at:02}", created_at=f"2026-04-01T00:00:{at:02}Z")
-    open_list(page, find="live")
+        service.describe(f"lively-{at:02}", name=f"job {at:02}", created_at=f"2026-04-01T00:00:{at:02}Z")
+    page.open(find="lively-")
     page.until(lambda: len(listed(page)) == 40, "not all are listed")
     page.run("document.querySelector('.jobs-scroll').scrollTop = 400")
-    page.run("document.querySelector('tr[data-job=live-20] a').focus({ preventScroll: true })")
-    before = top_of(page, "live-20")
+    page.run("document.querySelector('tr[data-job=lively-20] a').focus({ preventScroll: true })")
+    before = top_of(page, "lively-20")
 
-    service.describe("live-20", status="failed")
+    service.describe("lively-20", status="failed")
     for at in range(3):
-        service.describe(f"live-new-{at}", name=f"live new {at}")
+        service.describe(f"lively-new-{at}", name=f"new {at}")
     page.until(lambda: len(listed(page)) == 43, "new jobs never came")
-    page.see("Failed", "tr[data-job=live-20]")
-    assert top_of(page, "live-20") == pytest.approx(before, abs=1)
-    assert page.run("return document.activeElement.closest('tr')?.dataset.job") == "live-20"
+    page.see("Failed", "tr[data-job=lively-20]")
+    assert top_of(page, "lively-20") == pytest.approx(before, abs=1)
+    assert page.run("return document.activeElement.closest('tr')?.dataset.job") == "lively-20"
 
     type_keys(page, Keys.ENTER)
-    page.until(lambda: page.place().get("job") == "live-20", "Enter did not open it")
+    page.until(lambda: page.place().get("job") == "lively-20", "Enter did not open it")
     page.browser.back()
     page.until(lambda: len(listed(page)) == 43, "not listed again")
-    assert top_of(page, "live-20") == pytest.approx(before, abs=1)
+    assert top_of(page, "lively-20") == pytest.approx(before, abs=1)
 
 
 def test_up_and_down_go_from_job_to_job(service: Service, page: Page) -> None:
     for at in range(3):
         service.append(f"step-{at}", f"in job {at}\n")
-    open_list(page, find="step-", sort="id")
+    page.open(find="step-", sort="id")
     until_listed(page, ["step-0", "step-1", "step-2"])
     type_keys(page, Keys.ARROW_DOWN, Keys.ARROW_DOWN, "j", "k", Keys.ENTER)
     page.until_last("in job 1")
@@ -180,7 +179,7 @@ def test_up_and_down_go_from_job_to_job(service: Service, page: Page) -> None:
 def test_hundreds_of_jobs_come_while_one_scrolls(service: Service, page: Page) -> None:
     for at in range(230):
         service.describe(f"many-{at:03}", created_at=f"2026-05-01T00:{at // 60:02}:{at % 60:02}Z")
-    open_list(page, find="many-")
+    page.open(find="many-")
     page.see("the first 100 jobs")
     assert len(listed(page)) == 100
 
@@ -199,7 +198,7 @@ def test_hundreds_of_jobs_come_while_one_scrolls(service: Service, page: Page) -
 def test_what_is_wrong_and_what_to_do_can_be_read(service: Service, page: Page) -> None:
     service.append("flagged", "a\n")
     with scripted(page, MONITORED.replace("FINDING", json.dumps(FINDING))):
-        open_list(page, find="flagged")
+        page.open(id="flagged")
         page.see("Low utilization", "td.jobs-flags")
         page.see("12%", "td.jobs-utilization")
         page.click(".flag-button")
@@ -208,13 +207,6 @@ def test_what_is_wrong_and_what_to_do_can_be_read(service: Service, page: Page) 
         page.click("td.jobs-name a")
         page.see("Raise the batch size.", ".job > .findings")
         page.see("Mean utilization 12%", ".job-head")
-
-
-def open_list(page: Page, **filters: str) -> None:
-    """The list with these filters, logged in, as if a link to it had been pasted into a new window."""
-    page.browser.get("about:blank")
-    page.browser.get(f"{page.service.url}/?token={page.service.token}#{urllib.parse.urlencode(filters)}")
-    page.until(lambda: page.all(".jobs-table, .notice"), "no list")
 
 
 def listed(page: Page) -> list[str]:

@@ -14,16 +14,16 @@ pytestmark = pytest.mark.browser
 
 def test_jobs_are_listed_filtered_and_opened(service: Service, page: Page) -> None:
     service.append("list-a", "hello\n")
-    service.describe("list-a", name="resnet50 " + "very " * 40 + "long", owner="zhang", status="running")
-    service.describe("list-b", name="bert 预训练", status="failed")
-    page.open()
+    service.describe("list-a", name="orchid resnet50 " + "very " * 40 + "long", owner="zhang", status="running")
+    service.describe("list-b", name="orchid bert 预训练", status="failed")
+    page.open(find="orchid")
     page.see("bert 预训练")
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
 
     Select(page.one("select[aria-label='Status']")).select_by_value("failed")
     page.until(lambda: "resnet50" not in page.text(".jobs-table"), "not filtered")
     Select(page.one("select[aria-label='Status']")).select_by_value("")
-    page.one(".jobs-filter").send_keys("resnet")
+    page.one(".jobs-filter").send_keys(" resnet")
     page.until(lambda: "resnet50" in page.text("tbody") and "bert" not in page.text("tbody"), "not filtered by name")
     page.click(".jobs-name a")
 

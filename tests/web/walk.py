@@ -38,13 +38,12 @@ def stream_id(service: Service) -> str:
 
 
 def job_list(page: Page) -> None:
-    page.open()
+    page.open(find=JOB)  # whatever jobs of other tests are called
     page.one(".jobs-table")
 
 
 def job_list_nothing_found(page: Page) -> None:
-    page.open()
-    page.browser.get(f"{page.service.url}/#name=nothing-has-this-name")
+    page.open(name="nothing-has-this-name")
     page.one(".notice")
 
 
