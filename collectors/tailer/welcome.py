@@ -143,7 +143,8 @@ class Reception:
             return True
         if not lost:
             return False
-        self._take_over(family, next((one for one in lost if one.file.sent <= member.size), lost[0]), member)
+        nearest = max(lost, key=lambda one: (one.existed <= member.size, one.file.sent <= member.size))
+        self._take_over(family, nearest, member)
         return True
 
     def _take_over(self, family: Family, old: Member, copy: Member) -> None:
