@@ -238,9 +238,11 @@ class Tailer:
 
     @staticmethod
     def _has_moved(member: Member) -> bool:
-        """Whether a file was listed and has another name, or none, before it was opened."""
-        if not member.seen or not copies.is_elusive(member):
+        """Whether a file that was listed has another name now, or none, or fewer bytes: they cannot be compared."""
+        if not member.seen or member.lost:
             return False
+        if not copies.is_elusive(member):
+            return type(member.file) is TailedFile and member.file.open() and member.file.size() < member.size
         try:
             return not member.file.learn_head() and os.stat(member.file.name).st_ino != member.file.inode
         except (OSError, Replaced):
