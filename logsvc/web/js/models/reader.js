@@ -185,7 +185,7 @@ class Pane {
   }
 
   /** The line that the reader should stay at when rows are counted anew. */
-  anchor = () => this.view?.anchor() ?? null
+  anchor = () => this.view?.position.anchor() ?? null
 
   close() {
     this.log?.close()

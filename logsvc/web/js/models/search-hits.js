@@ -86,7 +86,7 @@ export class Hits extends Model {
   async sinceLine() {
     const { stream, place, view } = this.reader.active
     try {
-      const { lines } = await this.http.lines(stream.id, { from: place.line ?? view.topLine, limit: 1 })
+      const { lines } = await this.http.lines(stream.id, { from: place.line ?? view.position.topLine, limit: 1 })
       if (lines.length) this.ask({ since: lines[0].received_at, until: '' })
     } catch (error) {
       this.error = error

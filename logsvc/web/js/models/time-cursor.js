@@ -32,14 +32,14 @@ export class TimeCursor extends Model {
     if (!idle) return
     while (this.wanted) {
       const next = this.wanted
-      await this.#show(next.at, { from: next.from, line: next.from.view?.topLine ?? null, atTop: true })
+      await this.#show(next.at, { from: next.from, line: next.from.view?.position.topLine ?? null, atTop: true })
       if (this.wanted === next) this.wanted = null
     }
   }
 
   /** The active pane follows its log: so do the others. */
   followed(pane) {
-    for (const { log, view } of this.reader.panes) if (log !== pane.log && log && !log.following) view?.toEnd()
+    for (const { log, view } of this.reader.panes) if (log !== pane.log && log && !log.following) view?.position.toEnd()
   }
 
   async #show(at, { from, line, atTop = false }) {

@@ -36,11 +36,6 @@ export class TextSelection {
     return isBefore(this.head, this.anchor) ? { first: this.head, last: this.anchor } : { first: this.anchor, last: this.head }
   }
 
-  /** Whether a drag is under way: the rows must stand still but for its own scrolling. */
-  get dragging() {
-    return this.drag !== null
-  }
-
   set(anchor, head) {
     Object.assign(this, { anchor, head })
     this.draw()

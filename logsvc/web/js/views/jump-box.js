@@ -15,7 +15,7 @@ export function JumpBox({ inputRef, reader, pane }) {
     event.preventDefault()
     const { value } = inputRef.current
     if (!value.trim()) return leave()
-    const target = parseJump(value, Date.parse(pane.view.place.receivedAt ?? new Date().toISOString()))
+    const target = parseJump(value, Date.parse(pane.view.position.receivedAt ?? new Date().toISOString()))
     setWrong(!target)
     if (!target) return undefined
     leave()

@@ -9,6 +9,7 @@ export function listenKeys({ reader, settings, jumpInput }) {
     ref.current.select()
   }
   const view = () => reader.active.view
+  const position = () => view().position
   const end = () => toEnd(reader, reader.active)
   const actions = {
     n: () => reader.hits.step(1),
@@ -16,17 +17,17 @@ export function listenKeys({ reader, settings, jumpInput }) {
     g: () => focus(jumpInput),
     G: end,
     End: end,
-    Home: () => view().toStart(),
+    Home: () => position().toStart(),
     f: () => (reader.active.log.following ? reader.active.log.setFollowing(false) : end()),
     w: () => settings.set('wrap', !settings.get('wrap')),
     s: () => reader.setLines(reader.active.log.lines === 'user' ? 'all' : 'user'),
-    j: () => view().scrollRows(1),
-    k: () => view().scrollRows(-1),
-    ArrowDown: () => view().scrollRows(1),
-    ArrowUp: () => view().scrollRows(-1),
-    PageDown: () => view().scrollPages(1),
-    PageUp: () => view().scrollPages(-1),
-    ' ': (event) => view().scrollPages(event.shiftKey ? -1 : 1),
+    j: () => position().scrollRows(1),
+    k: () => position().scrollRows(-1),
+    ArrowDown: () => position().scrollRows(1),
+    ArrowUp: () => position().scrollRows(-1),
+    PageDown: () => position().scrollPages(1),
+    PageUp: () => position().scrollPages(-1),
+    ' ': (event) => position().scrollPages(event.shiftKey ? -1 : 1),
     e: () => view().showError(1),
     E: () => view().showError(-1),
     'Shift+ArrowDown': () => view().extendSelection(1),

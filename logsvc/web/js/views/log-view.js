@@ -37,12 +37,12 @@ export function LogView({ reader, job, pane, settings }) {
     })
     pane.view = view
     view.onDraw = () => {
-      drawPosition(position.current, view, log)
+      drawPosition(position.current, view.position, log)
       if (!settings.get('lockTimes') || pane !== reader.active) return
       if (log.following) reader.cursor.followed(pane)
-      else reader.cursor.scrolled(pane, view.place.receivedAt)
+      else reader.cursor.scrolled(pane, view.position.receivedAt)
     }
-    search.topLine = () => view.topLine
+    search.topLine = () => view.position.topLine
     search.selectedLine = () => view.selectedInView
     const found = ({ detail }) => {
       view.showLine(detail.n, { reveal: true }).catch(() => {})
@@ -107,8 +107,8 @@ function linkWords({ line, lineEnd }) {
 }
 
 /** Written by hand because it changes with every frame. */
-function drawPosition(node, pane, log) {
-  const text = positionWords(pane, log)
+function drawPosition(node, position, log) {
+  const text = positionWords(position, log)
   if (node && node.textContent !== text) node.textContent = text
 }
 
@@ -150,6 +150,6 @@ function Overlay({ log, reader, pane }) {
 
 /** To the end, following; the address names no line any more. */
 export function toEnd(reader, pane) {
-  pane.view.toEnd()
+  pane.view.position.toEnd()
   reader.go(pane, { line: null, lineEnd: null }, { replace: true })
 }

@@ -30,10 +30,10 @@ export function paneWords() {
 }
 
 /** "Lines 1–40 of 5,000 · 1 % · 12:00:03.123": where the reader stands. */
-export function positionWords(pane, log) {
+export function positionWords(position, log) {
   if (!log.count) return ''
-  const { first, last } = pane.shownRows
-  const { share, receivedAt } = pane.place
+  const { share, receivedAt } = position
+  const { first, last } = position.shownRows
   const lines = t(log.lines === 'user' ? 'log.positionUser' : 'log.position', { first: first + 1, last: last + 1, total: log.count })
   return [lines, t('log.percent', { percent: Math.floor(share * 100) }), formatClock(receivedAt)].filter(Boolean).join(' · ')
 }
