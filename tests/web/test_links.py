@@ -71,6 +71,24 @@ def test_a_link_keeps_lines_query_and_filter(service: Service, page: Page) -> No
     page.until(lambda: page.run("return window.copied").endswith("#job=all-of-it"), "not the job's link")
 
 
+def test_a_link_is_copied_where_the_page_has_no_clipboard(service: Service, page: Page) -> None:
+    """As on a page without TLS; the focus stays."""
+    page.browser.execute_cdp_cmd(
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": service.url},
+    )
+    service.append("plain-http", LINES)
+    page.open("plain-http", line=7)
+    page.until_row(7, "is-selected")
+    page.run("window.real = navigator.clipboard; Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.click(".log-foot .copy")
+    page.one(".log-foot .copy.is-done")
+    assert page.run("return document.activeElement.matches('.log-foot .copy')")
+    copied = page.browser.execute_async_script("window.real.readText().then(arguments[0])")
+    page.browser.execute_cdp_cmd("Browser.resetPermissions", {})
+    assert copied == page.browser.current_url
+
+
 def test_what_a_link_names_and_is_not_there_is_said(service: Service, page: Page) -> None:
     service.append("short", "a\nb\n")
     page.open("short", line=50)

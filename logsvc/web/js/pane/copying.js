@@ -4,6 +4,7 @@
  * It is what the rows show: progress folded, no colours, controls by their visible names.
  */
 
+import { fillClipboard } from '../helpers/clipboard.js'
 import { Model, wasAborted } from '../models/model.js'
 import { shownText } from './rows.js'
 
@@ -55,7 +56,7 @@ export class Copying extends Model {
 
   /** Fills the clipboard; where the browser refuses without a click, `ready` asks for one. */
   async write({ text, lines }) {
-    const written = (await writeText(text)) || copyByCommand(text)
+    const written = await fillClipboard(text)
     this.#set(written ? { name: 'copied', lines } : { name: 'ready', text, lines })
   }
 
@@ -106,25 +107,4 @@ export class Copying extends Model {
     const text = shownText(line, this.optionsOf(line))
     return text.slice(row === first.row ? first.offset : 0, row === last.row ? last.offset : undefined)
   }
-}
-
-async function writeText(text) {
-  try {
-    await navigator.clipboard.writeText(text) // there is no clipboard on a page without TLS
-    return true
-  } catch {
-    return false
-  }
-}
-
-function copyByCommand(text) {
-  const fill = (event) => {
-    event.clipboardData.setData('text/plain', text)
-    event.preventDefault()
-    event.stopImmediatePropagation()
-  }
-  document.addEventListener('copy', fill, { capture: true, once: true })
-  const done = document.execCommand('copy')
-  document.removeEventListener('copy', fill, { capture: true })
-  return done
 }

@@ -1,5 +1,6 @@
-/** Copying a text or a link, also where the page is not served over HTTPS. */
+/** A button that copies a text or a link. */
 
+import { fillClipboard } from '../helpers/clipboard.js'
 import { t } from '../i18n/index.js'
 import { html, useEffect, useState } from './html.js'
 import { Icon } from './parts.js'
@@ -15,7 +16,7 @@ export function CopyButton({ text, label, title = label, icon = 'copy', bare = f
   }, [done])
   const copy = async (event) => {
     event.stopPropagation()
-    setDone(await copyText(text()))
+    setDone(await fillClipboard(text()))
   }
   const words = done ? t('app.copied') : label
   return html`<button type="button" class="copy ${bare ? 'is-bare' : ''} ${done ? 'is-done' : ''}" title=${done ? words : title} aria-label=${bare ? (done ? words : title) : null} onClick=${copy}>
@@ -26,27 +27,4 @@ export function CopyButton({ text, label, title = label, icon = 'copy', bare = f
 /** The address of a place as it is pasted elsewhere: without a token, whole. */
 export function fullLink(hash) {
   return new URL(hash, `${location.origin}${location.pathname}`).href
-}
-
-/** True where it worked. `navigator.clipboard` is missing on plain HTTP. */
-async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text)
-    return true
-  } catch {
-    return copyBySelection(text)
-  }
-}
-
-function copyBySelection(text) {
-  const before = document.activeElement
-  const field = document.createElement('textarea')
-  field.value = text
-  field.className = 'copy-field'
-  document.body.append(field)
-  field.select()
-  const done = document.execCommand('copy')
-  field.remove()
-  before?.focus({ preventScroll: true })
-  return done
 }
