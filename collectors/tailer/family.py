@@ -159,6 +159,12 @@ class Family:
         for place, member in zip(places, ordered):
             self.members[place] = member
 
+    def younger_than(self, number: int) -> Optional[Member]:
+        """The member before which a past generation of that number stands: never behind the newest."""
+        elders = [place for place, one in enumerate(self.members) if one.number is not None and one.number < number]
+        younger = self.members[max(elders, default=-1) + 1 :] or self.members[-1:]
+        return younger[0] if younger else None
+
     def give_number(self, member: Member) -> int:
         """Its generation, given to it where it has none; elders with something to send come first."""
         for elder in self.members:

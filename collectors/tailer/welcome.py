@@ -103,7 +103,7 @@ class Reception:
             family.take(member, past)
             if unread is not None and copies.may_be_unread(member, unread):
                 self._roster.remove(family, unread)
-            self._roster.append(family, member, before=family.members[-1] if family.members else None)
+            self._roster.append(family, member, before=family.younger_than(past["generation"]))
         elif unread is not None:
             self._roster.append(family, member, before=unread)
             if copies.may_be_unread(member, unread):

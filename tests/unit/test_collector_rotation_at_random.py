@@ -20,6 +20,7 @@ ONCE_WRONG = {
     "nothing is asked of a collector that was killed": [4480],
     "a log was truncated before it was opened, and its copy is known": [641, 1609, 3458, 4338],
     "of two lost generations that begin alike, a copy has all bytes of one": [2354],
+    "a past generation stands before what is younger, should it prove to be another": [1308],
     "a log was truncated before its last bytes were compared with what is held": [861],
 }
 
