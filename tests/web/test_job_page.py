@@ -151,3 +151,13 @@ def test_each_generation_can_be_read(service: Service, page: Page) -> None:
     page.click(".tree-generation:first-child")
     page.until_last("second")
     assert page.place()["gen"] == "1"
+
+
+def test_long_names_do_not_widen_the_tree(service: Service, page: Page) -> None:
+    service.append("long-names", "a\n")
+    for at in range(12):
+        name = f"plog-{at}_{'2022071819184362' * 3}.log"
+        service.append("long-names", "a\n", path=f"modelarts-job-long-names/ascend/process_log/rank_0/plog/{name}")
+    page.open("long-names")
+    page.until(lambda: len(page.all(".tree-file")) == 13, "not all files")
+    assert page.run("const tree = document.querySelector('.tree'); return tree.scrollWidth - tree.clientWidth") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -180,3 +181,22 @@ def test_jump_to_a_time_a_share_and_lines(service: Service, page: Page) -> None:
     page.until(lambda: not page.all(".jump .search-error"), "the complaint stayed")
     type_keys(page, "k")
     page.until(lambda: rows_of(page, 0)[-1]["n"] <= 1000, "keys are dead")
+
+
+def test_a_narrow_pane_says_whole_how_it_is_followed(service: Service, page: Page) -> None:
+    two_workers(service, "narrow")
+    for panes in (2, 4):
+        beside = [("pane", f"worker-{at % 2}|||") for at in range(1, panes)]
+        page.open("narrow", task="worker-0")
+        page.run("location.hash += arguments[0]", "&" + urlencode(beside))
+        page.until(lambda panes=panes: len(page.all(".connection-live")) == panes, "not all follow")  # type: ignore[misc]
+        cut = """
+        return [...document.querySelectorAll('.connection-words')]
+          .filter((words) => words.scrollWidth > words.clientWidth).map((words) => words.textContent)
+        """
+        assert page.run(cut) == []
+        for name, words in ((".log-plain", "Full text"), (".log-raw", "Download")):
+            link = page.one(f".log-foot > {name}")
+            assert link.accessible_name == words
+            assert link.size["width"] < 40, "words take the room of the state"
+            assert page.one(f".log-foot > {name} .icon").is_displayed()

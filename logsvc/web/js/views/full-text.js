@@ -4,6 +4,7 @@ import { formatBytes } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
 import { Dialog } from './help.js'
 import { html, useState } from './html.js'
+import { Icon } from './parts.js'
 
 export const BIG_BYTES = 500_000_000 // as WARN_BYTES in api/plain.py
 
@@ -20,7 +21,7 @@ export function FullText({ http, stream, size }) {
     document.querySelector('.search-input').focus()
   }
   return html`
-    <a class="log-plain" href=${http.plainUrl(stream.id, { lang: language })} target="_blank" rel="noopener" title=${t('plain.title')} onClick=${big && ask}>${t('plain.open')}</a>
+    <a class="log-plain" href=${http.plainUrl(stream.id, { lang: language })} target="_blank" rel="noopener" title=${t('plain.title')} onClick=${big && ask}><${Icon} name="text" /><span>${t('plain.open')}</span></a>
     ${asking &&
     html`<${Dialog} title=${t('plain.big', { size: formatBytes(size, language) })} onClose=${() => setAsking(false)}>
       <p>${t('plain.bigHow')}</p>

@@ -83,7 +83,7 @@ export function LogView({ reader, job, pane, settings }) {
       <span class="log-size">${formatBytes(job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes, language)}</span>
       <${FullText} http=${reader.http} stream=${log.stream} size=${job.byId(log.stream.id)?.size_bytes ?? log.stream.size_bytes} />
       <${CopyButton} text=${() => fullLink(reader.address.href({ ...place, panes: [] }))} label=${linkWords(place)} icon="link" bare />
-      <a class="log-raw" href=${reader.http.saveUrl(log.stream.id)} title=${t('log.rawTitle')}>${t('log.raw')}</a>
+      <a class="log-raw" href=${reader.http.saveUrl(log.stream.id)} title=${t('log.rawTitle')}><${Icon} name="save" /><span>${t('log.raw')}</span></a>
     </footer>
     ${active && html`<${NewsOf} log=${log} />`}
     ${reading && html`<${LongLineDialog} reading=${reading} onClose=${() => setReading(null)} />`}
