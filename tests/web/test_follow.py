@@ -64,6 +64,7 @@ def test_cut_again_and_again_every_line_stands_in_its_place(service: Service, pa
 
     with growing(service, "cuts", 101, a_second=500) as last:
         for _ in range(12):
+            page.until(lambda: page.run("return window.sockets.at(-1).readyState === WebSocket.OPEN"), "not connected")
             page.cut_sockets()
             seen = last[0]
             page.until(lambda seen=seen: page.numbers()[-1] > seen, "no lines after the cut")  # type: ignore[misc]

@@ -142,8 +142,8 @@ def test_the_pane_has_under_1000_nodes_whatever_stands_in_it(
 
 
 def test_nodes_and_rows_stay_few_while_scrolling(service: Service, page: Page) -> None:
-    service.append("nodes", "".join(f"line {n}\n" for n in range(1, 50_001)))
-    page.open("nodes")
+    service.append("few-nodes", "".join(f"line {n}\n" for n in range(1, 50_001)))
+    page.open("few-nodes")
     page.until_last("line 50000")
     for key in (Keys.HOME, *[Keys.PAGE_DOWN] * 10, Keys.END, *[Keys.PAGE_UP] * 10):
         page.press(key)

@@ -100,8 +100,10 @@ def test_hostile_text_is_text(service: Service, page: Page) -> None:
 
 
 def test_text_of_a_colour_like_the_ground_can_be_read(service: Service, page: Page) -> None:
-    service.append("hidden", "\x1b[38;2;255;255;255mwhite\x1b[38;2;0;0;0mblack\x1b[38;2;9;9;9;48;2;9;9;9msame\x1b[0m\n")
-    page.open("hidden")
+    service.append(
+        "told-hidden", "\x1b[38;2;255;255;255mwhite\x1b[38;2;0;0;0mblack\x1b[38;2;9;9;9;48;2;9;9;9msame\x1b[0m\n"
+    )
+    page.open("told-hidden")
     page.see("same", ".row-text")
     contrasts = """
     const channels = (color) => {
@@ -254,8 +256,8 @@ def test_a_hit_behind_the_cut_is_said_and_reached(service: Service, page: Page) 
 
 
 def test_numbers_times_and_levels_stand_beside_the_text(service: Service, page: Page) -> None:
-    service.append("beside", "fine\nWARNING slow\nERROR failed\n" + "wide " * 500 + "\n")
-    page.open("beside")
+    service.append("told-beside", "fine\nWARNING slow\nERROR failed\n" + "wide " * 500 + "\n")
+    page.open("told-beside")
     page.until(lambda: page.numbers() == [1, 2, 3, 4], "not there")
     assert not page.all(".row-time")
 
