@@ -9,9 +9,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Appended, Chunk, Generation
 from logsvc.model.query import JobTotals, Lines, Matches, Overview, Record, SearchPage, SearchQuery, Window, WindowQuery
+from logsvc.model.sample import Pooled, Sample, SampleQuery, SeriesName
 from logsvc.model.stream import Stream, StreamName
 
 
@@ -23,6 +27,43 @@ class Committed:
     lines: int  # complete lines now
     size_bytes: int
     sealed: bool
+
+
+@dataclass(frozen=True)
+class RawSeries:
+    """
+    Samples of one series, by time.
+
+    Attributes:
+        at_ms: Unix milliseconds, shape (samples,), ascending, no two alike.
+        readings: name to values, shape (samples,); NaN: no reading.
+    """
+
+    series: SeriesName
+    at_ms: NDArray[np.int64]
+    readings: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """
+    One reading over equal spans of time, shape (buckets,) each; NaN where a bucket has no reading.
+
+    `count` is the number of readings in each.
+    """
+
+    minimum: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+    count: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BucketSeries:
+    """Down-sampled readings of one series, by the reading's name."""
+
+    series: SeriesName
+    readings: dict[str, Buckets]
 
 
 Listener = Callable[[Sequence[Committed]], None]
@@ -163,4 +204,38 @@ class RecordStore(Protocol):
 
     async def list(self, kind: str, *, after: str = "", limit: int = 1000) -> list[Record]:
         """Documents of a kind by id, those with an id greater than `after`."""
+        ...
+
+
+class SampleStore(Protocol):
+    """Readings of jobs over time. Every reader sees committed samples only."""
+
+    async def add_samples(self, job: str, samples: Sequence[Sample]) -> int:
+        """
+        Make samples durable; they may come in any order of time.
+
+        Returns: how many were new; one whose series and time are held already changes nothing.
+
+        Raises: StoreUnavailable, DiskFull: none of them was stored.
+        """
+        ...
+
+    async def sample_series(self, job: str) -> list[SeriesName]:
+        """All series of a job, by task, kind, name (numbers by value)."""
+        ...
+
+    async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:
+        """Every sample asked for; series without any are left out. By task, kind, name."""
+        ...
+
+    async def bucketed_samples(self, job: str, query: SampleQuery, *, buckets: int) -> list[BucketSeries]:
+        """
+        Samples by `buckets` equal spans of [start_ms, end_ms), in one pass; as `raw_samples` otherwise.
+
+        Bucket i holds the samples with floor((at_ms - start_ms) * buckets / (end_ms - start_ms)) = i.
+        """
+        ...
+
+    async def pooled(self, jobs: Sequence[str]) -> dict[str, list[Pooled]]:
+        """For those of the jobs with utilization readings of cards: exact sums, by task, kind, name."""
         ...
