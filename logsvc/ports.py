@@ -5,7 +5,7 @@ Foreign exceptions never pass a port: a store raises `logsvc.errors` only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -239,3 +239,18 @@ class SampleStore(Protocol):
     async def pooled(self, jobs: Sequence[str]) -> dict[str, list[Pooled]]:
         """For those of the jobs with utilization readings of cards: exact sums, by task, kind, name."""
         ...
+
+
+class Webhook(Protocol):
+    """A receiver of messages somewhere else."""
+
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> str | None:
+        """
+        Send one message, within a bound of time.
+
+        Returns: None once the receiver has taken it; else why it has not, without its address.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; may be called twice."""

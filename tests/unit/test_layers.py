@@ -37,7 +37,7 @@ LAYERS = (
     Layer("bare package", ("logsvc",), ours=(), foreign=frozenset(), forbidden=("*",)),
     Layer("errors", ("logsvc.errors",), ours=(), foreign=frozenset(), forbidden=("*",)),
     Layer("model", ("logsvc.model",), ours=BASE, foreign=frozenset()),
-    Layer("ports", ("logsvc.ports",), ours=BASE, foreign=frozenset()),
+    Layer("ports", ("logsvc.ports",), ours=BASE, foreign=frozenset({"numpy"})),
     Layer("metrics", ("logsvc.metrics",), ours=BASE, foreign=frozenset({"prometheus_client"})),
     Layer("settings", ("logsvc.settings",), ours=BASE, foreign=frozenset({"pydantic", "pydantic_settings"})),
     Layer(
