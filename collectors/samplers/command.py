@@ -1,0 +1,96 @@
+"""A tool's output, with a bound in time and size, and never a second process beside one that hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from typing import Optional
+
+from collectors.samplers import Absent, Failed, Hung
+
+TOOL_SECONDS = 4.5  # less than CUT_SECONDS: it is killed before its sampler is given up
+KILLED_SECONDS = 0.2  # in this time a killed process is gone, unless the driver holds it
+OUTPUT_BYTES = 4 << 20
+WORDS = 200  # characters of what a tool says of its failure
+
+# Tools answer in the language of the environment; figures are read in this one.
+PLAIN = {"LC_ALL": "C", "LANG": "C", "LANGUAGE": "C"}
+
+
+class Tool:
+    """Runs one command at a time."""
+
+    def __init__(self, seconds: float = TOOL_SECONDS) -> None:
+        self._seconds = seconds
+        self._stuck: Optional[subprocess.Popen[bytes]] = None  # killed, and not gone
+
+    def output(self, command: Sequence[str]) -> str:
+        """
+        What the command prints; bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+            Absent: there is no such program, or it may not be run.
+            Failed: it ended with another status than 0, or prints without end.
+            Hung: it was killed after the time; or one killed before is still there, and none was started.
+        """
+        name = os.path.basename(command[0])
+        if self._stuck is not None:
+            if self._stuck.poll() is None:
+                raise Hung(f"{name} hangs in the driver and cannot be killed (pid {self._stuck.pid})")
+            self._stuck = None
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            code = self._run(command, name, out.fileno(), err.fileno())
+            text = _content(out.fileno())
+            if code == 0 and len(text) <= OUTPUT_BYTES:
+                return text.decode("utf-8", "replace")
+            if code == 0:
+                raise Failed(f"{name} prints more than {OUTPUT_BYTES:,} bytes")
+            said = (_content(err.fileno()) or text).decode("utf-8", "replace")
+        how = f"was ended by signal {-code}" if code < 0 else f"exit status {code}"
+        words = " ".join(said.split())[:WORDS]
+        raise Failed(f"{name}: {how}" + (f": {words}" if words else ""))
+
+    def close(self) -> None:
+        """Take note of a killed one that is gone by now; may be called twice."""
+        if self._stuck is not None and self._stuck.poll() is not None:
+            self._stuck = None
+
+    def _run(self, command: Sequence[str], name: str, out: int, err: int) -> int:
+        """Its exit status. Output goes to files, so that whoever inherits it holds nobody up."""
+        try:
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, **PLAIN},
+                start_new_session=True,
+            )
+        except (FileNotFoundError, PermissionError) as exc:
+            raise Absent(f"{name}: {exc.strerror}") from exc
+        except OSError as exc:
+            raise Failed(f"{name}: {exc.strerror}") from exc
+        try:
+            return process.wait(self._seconds)
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+            try:
+                process.wait(KILLED_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._stuck = process
+            raise Hung(f"{name} gave no answer in {self._seconds:g} s") from None
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that leads a session of its own, and all it has started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
+
+
+def _content(fd: int) -> bytes:
+    return os.pread(fd, OUTPUT_BYTES + 1, 0)
