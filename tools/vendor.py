@@ -54,6 +54,16 @@ PAGE_PACKAGES = (
     # Preact itself is inside htm's standalone module; only its licence is taken from here.
     Package("preact", "10.29.8", "MIT", {"LICENSE": "htm/preact/LICENSE-preact"}),
     Package(
+        "uplot",
+        "1.6.32",
+        "MIT",
+        {
+            "dist/uPlot.esm.js": "uplot/uPlot.esm.js",
+            "dist/uPlot.min.css": "uplot/uPlot.min.css",
+            "LICENSE": "uplot/LICENSE",
+        },
+    ),
+    Package(
         "swagger-ui-dist",
         "5.35.0",
         "Apache-2.0",
@@ -84,8 +94,8 @@ shipped). Do not edit: change `tools/vendor.py` and run it. `python3 tools/vendo
 files with this table.
 
 `htm/preact/standalone.module.js` is one ES module with everything in it: htm (`html`), Preact 10 (`h`,
-`render`, `Component`, `createContext`) and Preact's hooks (`useState`, `useEffect`, …). Swagger UI draws
-`/docs`.
+`render`, `Component`, `createContext`) and Preact's hooks (`useState`, `useEffect`, …). uPlot draws the chart of a
+job. Swagger UI draws `/docs`.
 
 | file | package | version | licence | SHA-256 |
 | --- | --- | --- | --- | --- |
