@@ -12,16 +12,17 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logsvc.errors import CannotStart
 
 MIB = 1 << 20
+NEVER_SHOWN = ("webhook_url", "webhook_secret")  # addresses of receivers often hold a secret too
 
 
 def default_data_dir() -> Path:
@@ -80,6 +81,25 @@ class Settings(BaseSettings):
     follow_lag_lines: int = Field(
         100_000, ge=1000, description="Lines that a stream may run ahead of its followers before a gap mark skips them."
     )
+    webhook_url: str | None = Field(
+        None,
+        description="Where flags raised and cleared are posted to, `http://` or `https://`; see operations.md. "
+        "Never shown.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, min_length=16, description="Signs what is posted there. Never shown; better in `webhook_secret_file`."
+    )
+    webhook_secret_file: Path | None = Field(None, description="A file that holds this secret.")
+    webhook_events: Annotated[tuple[Literal["low_utilization", "hung"], ...], NoDecode] = Field(
+        ("low_utilization", "hung"), description="Flags that are posted, with commas between them."
+    )
+    webhook_grace_minutes: float = Field(
+        30.0, ge=0, le=10080, description="How old a running job must be before its `low_utilization` is posted."
+    )
+    webhook_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Time that one request may take.")
+    webhook_retry_hours: float = Field(
+        24.0, ge=0, le=720, description="How long an event is tried again that the receiver has not taken."
+    )
     shutdown_grace_seconds: int = Field(5, ge=0, le=600, description="Time that requests have to end at a stop.")
     log_format: Literal["console", "json"] = Field("console", description="How the service writes its own log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -124,10 +144,32 @@ class Settings(BaseSettings):
             raise ValueError("must be like https://logs.example.com, without a path")
         return f"{parts.scheme}://{parts.netloc}".lower()
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _check_webhook_url(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be like https://hooks.example.com/logsvc")
+        return value
+
+    @field_validator("webhook_events", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _signed_webhook(self) -> Self:
+        given = sum(bool(secret) for secret in (self.webhook_secret, self.webhook_secret_file))
+        if given > 1 or (self.webhook_url and not given):
+            raise ValueError("webhook_url goes with a secret: give either webhook_secret_file or webhook_secret")
+        return self
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
@@ -177,7 +219,7 @@ def _sentences(exc: ValidationError, config: Path | None) -> str:
     for error in exc.errors():
         name = ".".join(str(part) for part in error["loc"])
         message = error["msg"].removeprefix("Value error, ")
-        shown = f" It is {str(error['input'])[:80]!r}." if name else ""
+        shown = f" It is {str(error['input'])[:80]!r}." if name and name not in NEVER_SHOWN else ""
         told.append(
             f"The setting {name}, LOGSVC_{name.upper()}{where}, is wrong: {message}.{shown}" if name else f"{message}."
         )
@@ -192,6 +234,8 @@ def _shown_default(name: str, info: FieldInfo) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     if name.endswith("_bytes") and value % MIB == 0:
         return f"`{value}` ({value // MIB} MiB)"
     return f"`{value}`"
