@@ -30,6 +30,7 @@ from logsvc.core.clock import SystemClock
 from logsvc.core.follow import Hub, Pace
 from logsvc.core.ingest import Ingest
 from logsvc.core.jobs import Jobs
+from logsvc.core.notify import Notifier
 from logsvc.core.sealing import Sealer
 from logsvc.core.search import Search
 from logsvc.errors import CannotStart
@@ -55,6 +56,7 @@ class Service:
     settings: Settings
     services: Services
     sealer: Sealer
+    notifier: Notifier | None
     _tasks: list[asyncio.Task[None]]
     _opened: bool = False
 
@@ -73,10 +75,14 @@ class Service:
             await self.services.tokens.open()
             for value in await self.services.jobs.values():
                 self.sealer.known(value)
+            if self.notifier:
+                await self.notifier.open()
         except BaseException:
             await self.services.store.close()
             raise
         self._tasks.append(asyncio.create_task(self.sealer.run(), name="sealer"))
+        if self.notifier:
+            self._tasks.append(asyncio.create_task(self.notifier.run(), name="notifier"))
         self._opened = True
 
     async def close(self) -> None:
@@ -89,6 +95,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        if self.notifier:
+            await self.notifier.close()
         await self.services.store.close()
 
 
@@ -205,7 +213,28 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
             searches=asyncio.Semaphore(settings.max_searches),
         ),
         sealer,
+        _notifier(settings, store, clock, metrics),
         [],
+    )
+
+
+def _notifier(settings: Settings, records: RecordStore, clock: Clock, metrics: Metrics) -> Notifier | None:
+    """Raises CannotStart where the webhook is set and cannot be used."""
+    if settings.webhook_url is None:
+        return None
+    from logsvc.webhook import HttpWebhook, secret_of, viewer_of  # an HTTP client takes its time to load
+
+    webhook = HttpWebhook(settings.webhook_url, timeout_seconds=settings.webhook_timeout_seconds, version=_version())
+    return Notifier(
+        records,
+        clock,
+        webhook,
+        secret=secret_of(settings),
+        flags=settings.webhook_events,
+        grace_seconds={"low_utilization": settings.webhook_grace_minutes * 60},
+        keep_seconds=settings.webhook_retry_hours * 3600,
+        viewer=viewer_of(settings),
+        count=lambda result: metrics.webhook_deliveries.labels(result).inc(),
     )
 
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from logsvc.model.chunk import Chunk
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+WEBHOOK_RESULTS = ("delivered", "failed", "expired", "dropped")
 STORE_BYTES_AGE_SECONDS = 10.0  # walking a thousand segment files takes milliseconds; a scraper may be impatient
 
 
@@ -28,6 +29,14 @@ class Metrics:
             "logsvc_ingest_bytes", "Bytes of log acknowledged, unfolded.", registry=self.registry
         )
         self.ingest_lines = Counter("logsvc_ingest_lines", "Lines of log acknowledged.", registry=self.registry)
+        self.webhook_deliveries = Counter(
+            "logsvc_webhook_deliveries",
+            "Attempts to reach the webhook, and events that were given up.",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in WEBHOOK_RESULTS:
+            self.webhook_deliveries.labels(result)
         self._followers = Gauge("logsvc_followers", "Connections that follow a stream.", registry=self.registry)
         self._followers.set_function(followers)
         self._store_bytes = Gauge("logsvc_store_bytes", "Bytes on disk of the data folder.", registry=self.registry)

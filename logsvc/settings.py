@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, Pydant
 from logsvc.errors import CannotStart
 
 MIB = 1 << 20
+SECRET_LENGTH = 16  # characters at least of what signs
 NEVER_SHOWN = ("webhook_url", "webhook_secret")  # addresses of receivers often hold a secret too
 
 
@@ -87,7 +88,9 @@ class Settings(BaseSettings):
         "Never shown.",
     )
     webhook_secret: SecretStr | None = Field(
-        None, min_length=16, description="Signs what is posted there. Never shown; better in `webhook_secret_file`."
+        None,
+        min_length=SECRET_LENGTH,
+        description="Signs what is posted there. Never shown; better in `webhook_secret_file`.",
     )
     webhook_secret_file: Path | None = Field(None, description="A file that holds this secret.")
     webhook_events: Annotated[tuple[Literal["low_utilization", "hung"], ...], NoDecode] = Field(

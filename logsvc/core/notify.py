@@ -165,6 +165,10 @@ class Notifier:
         """Send for ever."""
         await asyncio.gather(*(self._send_for_ever() for _ in range(SENDERS)))
 
+    async def close(self) -> None:
+        """Let go of the receiver; `run` has ended before. What is on its way stays a record."""
+        await self._webhook.close()
+
     async def look(self) -> None:
         """Send what is due now, one request after the other."""
         await self._let_go()
