@@ -82,6 +82,70 @@ class Settings(BaseSettings):
     follow_lag_lines: int = Field(
         100_000, ge=1000, description="Lines that a stream may run ahead of its followers before a gap mark skips them."
     )
+    low_utilization_percent: float = Field(
+        50.0, ge=0, le=100, description="A job whose mean utilization of worker-0 lies below is flagged."
+    )
+    findings_window_minutes: float = Field(
+        120.0, ge=30, le=1440, description="How far back the rules on low use look at single samples."
+    )
+    recent_window_minutes: float = Field(
+        15.0, ge=1, le=1440, description="What counts as recent, for cards and workers compared and for recent low use."
+    )
+    idle_percent: float = Field(5.0, ge=0, le=100, description="Utilization below which a card idles.")
+    long_idle_minutes: float = Field(
+        10.0, ge=1, le=1440, description="Time that all cards of a job must idle at once to be a finding."
+    )
+    never_used_minutes: float = Field(
+        10.0, ge=1, le=1440, description="Time that a card must be watched without ever being above zero."
+    )
+    uneven_points: float = Field(
+        30.0,
+        gt=0,
+        le=100,
+        description="How far a card or a worker must lie below the others, in points of utilization.",
+    )
+    orphan_memory_percent: float = Field(
+        20.0, gt=0, le=100, description="Share of a card's memory that counts as held, when no process is on the card."
+    )
+    orphan_memory_minutes: float = Field(10.0, ge=1, le=1440, description="Time that it must be held.")
+    sawtooth_points: float = Field(
+        30.0,
+        gt=0,
+        le=100,
+        description="Height from which a regular up and down is a finding, in points of utilization.",
+    )
+    sawtooth_correlation: float = Field(
+        0.5, gt=0, lt=1, description="How alike the series must be to itself one period later (autocorrelation)."
+    )
+    sawtooth_max_seconds: float = Field(300.0, ge=10, le=3600, description="Longest period looked for.")
+    checkpoint_near_seconds: float = Field(
+        10.0, ge=0, le=300, description="Time between a line about a checkpoint and the dip that it explains."
+    )
+    checkpoint_lost_percent: float = Field(
+        5.0, ge=0, le=100, description="Share of the cards' work that dips at checkpoints must cost to be a finding."
+    )
+    hang_detect_minutes: float = Field(
+        30.0,
+        ge=1,
+        le=10080,
+        description="Time without IO of any process after which a job is looked at as one that "
+        "hangs. `MA_HANG_DETECT_TIME` of the job's container goes before it.",
+    )
+    hang_window_minutes: float = Field(
+        5.0, ge=0.5, le=1440, description="Window over which variance and median of utilization are compared."
+    )
+    hang_variance: float = Field(
+        1.0,
+        ge=0,
+        le=2500,
+        description="Variance of utilization over a window that still counts as none, points squared.",
+    )
+    hang_median_points: float = Field(
+        1.0, ge=0, le=100, description="Change of the median between two windows that still counts as none, in points."
+    )
+    hang_cycle_seconds: float = Field(
+        60.0, ge=1, le=3600, description="Time between two looks at whether a job hangs; at least a sampling interval."
+    )
     webhook_url: str | None = Field(
         None,
         description="Where flags raised and cleared are posted to, `http://` or `https://`; see operations.md. "
