@@ -254,7 +254,7 @@ class Notifier:
     def _due(self) -> Line | None:
         now = self._clock.monotonic()
         ready = [line for line in self._lines.values() if line.waiting and not line.sending and line.due <= now]
-        return min(ready, key=lambda line: line.due, default=None)
+        return min(ready, key=lambda line: (line.due, line.waiting[0].number), default=None)
 
     async def _attempt(self, line: Line, delivery: Delivery) -> None:
         problem = await self._webhook.post(delivery.body.encode(), self._headers(delivery))
