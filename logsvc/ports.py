@@ -208,7 +208,11 @@ class RecordStore(Protocol):
 
 
 class SampleStore(Protocol):
-    """Readings of jobs over time. Every reader sees committed samples only."""
+    """
+    Readings of jobs over time. Every reader sees committed samples only.
+
+    A NaN is no reading. Of samples with the same series and time the first one stays.
+    """
 
     async def add_samples(self, job: str, samples: Sequence[Sample]) -> int:
         """
@@ -216,7 +220,8 @@ class SampleStore(Protocol):
 
         Returns: how many were new; one whose series and time are held already changes nothing.
 
-        Raises: StoreUnavailable, DiskFull: none of them was stored.
+        Raises: StoreUnavailable, DiskFull, BadInput (infinite, a utilization outside 0..100, an
+        unknown kind): none of them was stored.
         """
         ...
 
@@ -225,7 +230,7 @@ class SampleStore(Protocol):
         ...
 
     async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:
-        """Every sample asked for; series without any are left out. By task, kind, name."""
+        """Every sample asked for; series without any, or without those readings, are left out. By task, kind, name."""
         ...
 
     async def bucketed_samples(self, job: str, query: SampleQuery, *, buckets: int) -> list[BucketSeries]:

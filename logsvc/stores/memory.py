@@ -35,16 +35,18 @@ from logsvc.model.query import (
 )
 from logsvc.model.stream import KINDS, PathParts, Stream, StreamName, natural_key, parse_path
 from logsvc.ports import Clock, Committed, Listener
+from logsvc.stores.memory_samples import MemorySamples
 from logsvc.stores.needle import Needle, match_bytes
 
 PIECE_BYTES = 1 << 20  # of `read`
 _Item = TypeVar("_Item", Line, Match)
 
 
-class MemoryStore:
-    """LogStore and RecordStore in dictionaries. Durable as long as the object lives."""
+class MemoryStore(MemorySamples):
+    """LogStore, RecordStore and SampleStore in dictionaries. Durable as long as the object lives."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
         self._streams: dict[str, _Stream] = {}  # by id, oldest first
         self._names: dict[StreamName, str] = {}

@@ -58,7 +58,7 @@ LAYERS = (
 )
 KNOWS_THE_STORES = {"logsvc.app"}
 # Single files beside the stores that read what any of them keeps: no store of their own.
-STORE_HELPERS = ("logsvc.stores.needle",)
+STORE_HELPERS = ("logsvc.stores.needle", "logsvc.stores.readings", "logsvc.stores.memory_samples")
 # Used where present, so each import stands inside a `try` that goes on without.
 OPTIONAL_IN_COLLECTORS = {"psutil", "pynvml", "zstandard"}
 
