@@ -1,20 +1,13 @@
-"""The catalog: one SQLite database with streams, chunks, tails, filters of the open group and records.
-
-One connection writes and checkpoints, ever: SQLite up to 3.51.2 can corrupt a WAL when two do.
-Readers are `query_only` and never checkpoint.
-"""
+"""The catalog: one SQLite database with streams, chunks, tails, filters of the open group and records."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import queue
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from logsvc.errors import CannotStart, DiskFull, LogsvcError, StoreUnavailable
+from logsvc.errors import CannotStart
+from logsvc.stores.embedded.database import Database
 
 CATALOG = "catalog.db"
 COPY = "catalog-copy.db"
@@ -24,9 +17,6 @@ LOCK = "lock"
 
 SCHEMA_VERSION = 2
 PAGE_BYTES = 16 * 1024
-CHECKPOINT_PAGES = 16 * 1024 * 1024 // PAGE_BYTES
-JOURNAL_BYTES = 16 * 1024 * 1024
-CACHE_KIB = 8 * 1024
 
 # Lines and user lines are counted where they end: `lines` is the number of \n in a chunk, and the
 # kth line of the stream is the one that its kth \n ends.
@@ -78,91 +68,12 @@ CREATE TABLE records (
 """
 
 
-class Catalog:
-    """Owner of the database file and of its connections."""
+class Catalog(Database):
+    """The catalog of a data folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / CATALOG
-        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        self._closed = False
-
-    def open_writer(self) -> sqlite3.Connection:
-        """The one connection that writes; makes the schema in an empty folder."""
-        try:
-            writer = self._connect()
-            writer.execute("PRAGMA busy_timeout=0")  # it is alone; a checkpoint does not wait for readers
-            writer.execute(f"PRAGMA page_size={PAGE_BYTES}")
-            writer.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            writer.execute("PRAGMA journal_mode=WAL")
-            writer.execute("PRAGMA synchronous=FULL")
-            writer.execute("PRAGMA secure_delete=0")
-            writer.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
-            writer.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-            version = writer.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                writer.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-            elif version != SCHEMA_VERSION:
-                raise CannotStart(
-                    f"{self.path} was written by another version of logsvc (format {version}, not {SCHEMA_VERSION}); "
-                    "start that version"
-                )
-        except sqlite3.Error as exc:
-            raise CannotStart(
-                f"the catalog {self.path} cannot be opened: {exc}. `logsvc doctor` says more; "
-                f"a copy at most a day old lies beside it as {COPY}"
-            ) from exc
-        return writer
-
-    @contextmanager
-    def reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection that only reads, for the length of the block."""
-        try:
-            reader = self._readers.get_nowait()
-        except queue.Empty:
-            reader = self._connect()
-            reader.execute("PRAGMA query_only=1")
-            reader.execute("PRAGMA wal_autocheckpoint=0")
-        try:
-            yield reader
-        except sqlite3.Error as exc:
-            raise translated(exc) from exc
-        finally:
-            if self._closed:
-                reader.close()
-            else:
-                self._readers.put(reader)
-
-    def close(self) -> None:
-        """Close the readers; the writer belongs to its thread."""
-        self._closed = True
-        with suppress(queue.Empty):
-            while True:
-                self._readers.get_nowait().close()
-
-    def copy_to(self, target: Path) -> None:
-        """A consistent copy of the database in another file, replaced at once."""
-        part = target.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        with self.reader() as reader:
-            copy = sqlite3.connect(part)
-            try:
-                reader.backup(copy)  # in one step: from one snapshot, however much is written meanwhile
-                copy.execute("PRAGMA journal_mode=DELETE")
-            finally:
-                copy.close()
-        file = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
-        part.replace(target)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=10.0, cached_statements=256
-        )
-        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        return connection
+        remedy = f"`logsvc doctor` says more; a copy at most a day old lies beside it as {COPY}"
+        super().__init__(folder / CATALOG, schema=_SCHEMA, version=SCHEMA_VERSION, page_bytes=PAGE_BYTES, remedy=remedy)
 
 
 def lock_folder(folder: Path) -> int:
@@ -188,13 +99,3 @@ def lock_folder(folder: Path) -> int:
             f"another logsvc uses the data folder {folder}; stop that one, or choose another folder with --data-dir"
         ) from exc
     return file
-
-
-def translated(exc: sqlite3.Error | OSError) -> LogsvcError:
-    """A foreign exception as one of ours."""
-    name = getattr(exc, "sqlite_errorname", "") or ""
-    if (isinstance(exc, OSError) and exc.errno in (28, 122)) or name.startswith("SQLITE_FULL"):  # ENOSPC, EDQUOT
-        return DiskFull(
-            "the disk of the data folder is full; nothing was stored. It goes on by itself when there is room"
-        )
-    return StoreUnavailable(f"the store cannot make data durable: {exc}; nothing of this request was stored")

@@ -24,7 +24,7 @@ from logsvc.errors import ContentConflict, LogsvcError, OffsetGap, StoreUnavaila
 from logsvc.model.chunk import Appended, Chunk
 from logsvc.model.stream import StreamName, parse_path
 from logsvc.ports import Clock, Committed
-from logsvc.stores.embedded.catalog import translated
+from logsvc.stores.embedded.database import translated
 from logsvc.stores.embedded.grams import FilterGroups
 from logsvc.stores.embedded.lines import LineScanner
 from logsvc.stores.embedded.packer import CHUNK_BYTES, Extent, Packed, Packer, PackTask
