@@ -131,6 +131,15 @@ class Settings(BaseSettings):
         description="Time without IO of any process after which a job is looked at as one that "
         "hangs. `MA_HANG_DETECT_TIME` of the job's container goes before it.",
     )
+    hang_cycles: int = Field(
+        3, ge=1, le=1000, description="Looks in a row that must find no IO, besides the time of `hang_detect_minutes`."
+    )
+    hang_gap_seconds: float = Field(
+        180.0,
+        ge=1,
+        le=86400,
+        description="IO counters that were missing for longer count as moved when they come back.",
+    )
     hang_window_minutes: float = Field(
         5.0, ge=0.5, le=1440, description="Window over which variance and median of utilization are compared."
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from logsvc.core.findings.finding import Finding
 from logsvc.core.findings.view import JobView, Limits
+from logsvc.core.findings.words import percent
 from logsvc.model.sample import DEVICE_KINDS, Pooled
 
 FLAGGED_TASK = "worker-0"
@@ -56,7 +56,7 @@ def low_utilization(view: JobView, limits: Limits) -> Finding | None:
         return None
     return Finding(
         "low_utilization",
-        f"The cards of {FLAGGED_TASK} averaged {_percent(mean.percent)} over {mean.readings:,} readings, "
+        f"The cards of {FLAGGED_TASK} averaged {percent(mean.percent)} over {mean.readings:,} readings, "
         f"below {limits.low_utilization_percent:g} %.",
         "Try a larger batch, more processes that load data, data read from the local disk instead of a mount, "
         "and fewer or asynchronous checkpoints; if the job does not need its cards, use fewer.",
@@ -66,8 +66,3 @@ def low_utilization(view: JobView, limits: Limits) -> Finding | None:
             "limit_percent": limits.low_utilization_percent,
         },
     )
-
-
-def _percent(value: float) -> str:
-    """Two digits, never rounded up to a limit that the value lies below."""
-    return f"{math.floor(value * 100) / 100:g} %"
