@@ -43,6 +43,9 @@ def configure(log_format: Literal["console", "json"] = "console", level: str = "
     server.addFilter(_refused_websockets)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # The HTTP client tells of each request, with an address that may hold the secret of a webhook's receiver.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("httpcore2").setLevel(logging.WARNING)
 
 
 def _refused_websockets(record: logging.LogRecord) -> bool:

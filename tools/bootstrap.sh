@@ -37,6 +37,7 @@ test_tools() {
     missing=
     command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
     command -v chromedriver >/dev/null 2>&1 || missing="$missing chromium-driver"
+    command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
     command -v strace >/dev/null 2>&1 || missing="$missing strace"
     command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
     command -v faketime >/dev/null 2>&1 || missing="$missing faketime"

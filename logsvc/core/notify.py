@@ -22,10 +22,10 @@ import orjson
 
 from logsvc.core.clock import rfc3339
 from logsvc.errors import LogsvcError
+from logsvc.model.delivery import WEBHOOK_KIND, Delivery
 from logsvc.model.job import ENDED, JOB_KIND
 from logsvc.ports import Clock, RecordStore, Webhook
 
-WEBHOOK_KIND = "webhook"
 SENDERS = 4  # requests at once, each of another job
 LOOK_SECONDS = 1.0
 FIRST_RETRY_SECONDS = 2.0
@@ -61,25 +61,6 @@ class Event:
         """The same whenever this event is told again."""
         named = f"{self.job}\0{self.name}\0{self.change}\0{round(self.at * 1000)}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
-
-
-@dataclass(eq=False)
-class Delivery:
-    """One body on its way: what a record of kind "webhook" holds. Its id is `number`, in order of telling."""
-
-    number: int
-    id: str
-    job: str
-    flag: str
-    body: str
-    told_at: float
-    held_until: float = 0.0  # Unix seconds; cleared before then, it is not sent
-    attempts: int = 0
-    problem: str = ""  # why the last attempt failed
-
-    @property
-    def record_id(self) -> str:
-        return f"{self.number:016d}"
 
 
 @dataclass
@@ -293,8 +274,7 @@ class Notifier:
         await self._records.delete(WEBHOOK_KIND, delivery.record_id)
 
     async def _save(self, delivery: Delivery) -> None:
-        value = {name: one for name, one in vars(delivery).items() if name != "number"}
-        await self._records.put(WEBHOOK_KIND, delivery.record_id, value)
+        await self._records.put(WEBHOOK_KIND, delivery.record_id, delivery.value())
 
     def _line(self, job: str) -> Line:
         return self._lines.setdefault(job, Line())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,23 @@ def faulted_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servic
     yield service
     service.stop()
     assert "Traceback" not in service.logged()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ca.pem`, and `server.pem` (with its key) signed by it, for 127.0.0.1, localhost and logs.test."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2")
+    openssl("req", "-x509", *key, "-subj", "/CN=a test's own CA", "-keyout", "ca.key", "-out", "ca.pem")
+    names = "subjectAltName=DNS:localhost,DNS:logs.test,IP:127.0.0.1"
+    more = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE")
+    openssl("req", "-x509", *key, "-subj", "/CN=logs.test", *more, "-keyout", "server.key", "-out", "server.crt")
+    (folder / "server.pem").write_bytes((folder / "server.key").read_bytes() + (folder / "server.crt").read_bytes())
+    return folder
 
 
 @pytest.fixture

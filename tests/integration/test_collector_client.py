@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import shutil
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -155,25 +153,6 @@ def server() -> Iterator[Server]:
     one = Server()
     yield one
     one.close()
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`ca.pem`, and `server.pem` (with its key) signed by it, for 127.0.0.1, localhost and logs.test."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make certificates with")
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2")
-    openssl("req", "-x509", *key, "-subj", "/CN=a test's own CA", "-keyout", "ca.key", "-out", "ca.pem")
-    names = "subjectAltName=DNS:localhost,DNS:logs.test,IP:127.0.0.1"
-    more = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE")
-    openssl("req", "-x509", *key, "-subj", "/CN=logs.test", *more, "-keyout", "server.key", "-out", "server.crt")
-    (folder / "server.pem").write_bytes((folder / "server.key").read_bytes() + (folder / "server.crt").read_bytes())
-    return folder
 
 
 @pytest.fixture

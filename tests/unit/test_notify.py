@@ -12,8 +12,9 @@ import pytest
 
 from builders import NOON, HandClock
 from logsvc.core import notify
-from logsvc.core.notify import WEBHOOK_KIND, Event, Notifier
+from logsvc.core.notify import Event, Notifier
 from logsvc.errors import StoreUnavailable
+from logsvc.model.delivery import WEBHOOK_KIND
 from logsvc.model.query import Record
 from logsvc.stores.memory import MemoryStore
 

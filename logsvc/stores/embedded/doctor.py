@@ -1,20 +1,24 @@
 """`logsvc doctor`: is everything in a data folder that the catalog says, and sound?
 
 Reads every frame of every segment and compares its checksums, its place and its size with the
-catalog; adds up the chunks of each stream; looks at the filters. Changes nothing, and may run beside
-the service: what is being written meanwhile lies behind what the catalog knows.
+catalog; adds up the chunks of each stream; looks at the filters, and at events that the webhook has
+not taken. Changes nothing, and may run beside the service: what is being written meanwhile lies
+behind what the catalog knows.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import zstandard
 
+from logsvc.model.delivery import WEBHOOK_KIND
 from logsvc.stores.embedded import catalog as files
 from logsvc.stores.embedded.grams import COLUMNS, GROUP_BYTES
 from logsvc.stores.embedded.segments import CHUNK, Frame, frames
@@ -63,6 +67,7 @@ def _all(connection: sqlite3.Connection, data_dir: Path, progress: Progress) -> 
     yield from _sums(connection)
     yield from _segments(connection, data_dir, progress)
     yield from _filters(connection, data_dir)
+    yield from _webhook(connection)
 
 
 def _sums(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -180,3 +185,18 @@ def _filters(connection: sqlite3.Connection, data_dir: Path) -> Iterator[Finding
     used = {row[0] for row in connection.execute("SELECT DISTINCT column_no FROM chunks")}
     if used - columns:
         yield Finding("error", files.CATALOG, f"{len(used - columns)} chunks have no filter; searches overlook them")
+
+
+def _webhook(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Events that were sent and not taken; those that were never sent may be on their way just now."""
+    refused = [
+        value
+        for (text,) in connection.execute("SELECT value FROM records WHERE kind = ? ORDER BY id", (WEBHOOK_KIND,))
+        if (value := json.loads(text))["attempts"]
+    ]
+    if refused:
+        since = datetime.fromtimestamp(refused[0]["told_at"], UTC).isoformat(timespec="seconds")
+        jobs = f"{len(refused)} jobs" if len(refused) > 1 else f"job {refused[0]['job']}"
+        yield Finding("warning", files.CATALOG, f"the webhook has not taken what was told of {jobs}, the oldest since "
+                      f"{since}; the last attempt failed: {refused[-1]['problem']}. Look at webhook_url and at the "
+                      "receiver; it is tried again until webhook_retry_hours are over")  # fmt: skip
