@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from collectors.samplers import Absent, Failed, Hung
@@ -19,6 +19,8 @@ WORDS = 200  # characters of what a tool says of its failure
 # Tools answer in the language of the environment; figures are read in this one.
 PLAIN = {"LC_ALL": "C", "LANG": "C", "LANGUAGE": "C"}
 
+helpers: set[int] = set()  # pids of processes that samplers have started: they are no job's
+
 
 class Tool:
     """Runs one command at a time."""
@@ -27,9 +29,15 @@ class Tool:
         self._seconds = seconds
         self._stuck: Optional[subprocess.Popen[bytes]] = None  # killed, and not gone
 
-    def output(self, command: Sequence[str]) -> str:
+    def output(
+        self, command: Sequence[str], *, seconds: Optional[float] = None, variables: Optional[Mapping[str, str]] = None
+    ) -> str:
         """
         What the command prints; bytes that are no UTF-8 become U+FFFD.
+
+        Args:
+            seconds: of this one run, where several share the time; None: the tool's.
+            variables: set for it, beside those of this process.
 
         Raises:
             Absent: there is no such program, or it may not be run.
@@ -37,12 +45,12 @@ class Tool:
             Hung: it was killed after the time; or one killed before is still there, and none was started.
         """
         name = os.path.basename(command[0])
+        self.close()
         if self._stuck is not None:
-            if self._stuck.poll() is None:
-                raise Hung(f"{name} hangs in the driver and cannot be killed (pid {self._stuck.pid})")
-            self._stuck = None
+            raise Hung(f"{name} hangs in the driver and cannot be killed (pid {self._stuck.pid})")
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            code = self._run(command, name, out.fileno(), err.fileno())
+            limit = self._seconds if seconds is None else seconds
+            code = self._run(command, out.fileno(), err.fileno(), limit, variables or {})
             text = _content(out.fileno())
             if code == 0 and len(text) <= OUTPUT_BYTES:
                 return text.decode("utf-8", "replace")
@@ -56,17 +64,19 @@ class Tool:
     def close(self) -> None:
         """Take note of a killed one that is gone by now; may be called twice."""
         if self._stuck is not None and self._stuck.poll() is not None:
+            helpers.discard(self._stuck.pid)
             self._stuck = None
 
-    def _run(self, command: Sequence[str], name: str, out: int, err: int) -> int:
+    def _run(self, command: Sequence[str], out: int, err: int, seconds: float, variables: Mapping[str, str]) -> int:
         """Its exit status. Output goes to files, so that whoever inherits it holds nobody up."""
+        name = os.path.basename(command[0])
         try:
             process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, **PLAIN},
+                env={**os.environ, **PLAIN, **variables},
                 start_new_session=True,
             )
         except (FileNotFoundError, PermissionError) as exc:
@@ -74,14 +84,14 @@ class Tool:
         except OSError as exc:
             raise Failed(f"{name}: {exc.strerror}") from exc
         try:
-            return process.wait(self._seconds)
+            return process.wait(seconds)
         except subprocess.TimeoutExpired:
             kill_group(process)
             try:
                 process.wait(KILLED_SECONDS)
             except subprocess.TimeoutExpired:
                 self._stuck = process
-            raise Hung(f"{name} gave no answer in {self._seconds:g} s") from None
+            raise Hung(f"{name} gave no answer in {seconds:.1f} s") from None
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
