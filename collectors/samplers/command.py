@@ -83,6 +83,7 @@ class Tool:
             raise Absent(f"{name}: {exc.strerror}") from exc
         except OSError as exc:
             raise Failed(f"{name}: {exc.strerror}") from exc
+        helpers.add(process.pid)
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -92,6 +93,9 @@ class Tool:
             except subprocess.TimeoutExpired:
                 self._stuck = process
             raise Hung(f"{name} gave no answer in {seconds:.1f} s") from None
+        finally:
+            if self._stuck is None:
+                helpers.discard(process.pid)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,242 @@
+"""From samplers to the service: each in a lane of its own, one sender with a connection of its own.
+
+Nothing here waits for the sending of logs, nor that for anything here. What cannot be sent waits packed in memory,
+within a bound; what then has no room is dropped, the oldest first, and said.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+from collectors.client import Client, Refused, Say, Unavailable
+from collectors.samplers import DeviceReading, Reading, Sampler
+from collectors.samplers.backlog import Backlog, Body, entries_of
+from collectors.samplers.cards import Home
+from collectors.samplers.lane import ABSENT, OK, Clock, Condition, Lane
+from collectors.samplers.render import Taken, bodies
+from collectors.shipper import LATER
+
+GATHER_SECONDS = 1.0  # what the samplers read at about the same time goes together
+STATES_SECONDS = 60.0  # how samplers are is told so often, even where nothing is read
+BACKOFF_SECONDS, BACKOFF_CEILING_SECONDS = 1.0, 60.0
+LAST_SECONDS = 1.0  # for a sample that is being taken at the end
+
+Homes = Callable[[], Sequence[Home]]
+
+
+class Engine:
+    """
+    Samples until closed.
+
+    Attributes:
+        sent: readings that the service has taken.
+        refused: readings that it will never take.
+        problem: why nothing can be sent now.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        cards: Sequence[tuple[Sampler, float]],
+        others: Sequence[tuple[Sampler, float]],
+        homes: Homes,
+        say: Say,
+        *,
+        always: bool = False,
+        clock: Optional[Clock] = None,
+        backlog: Optional[Backlog] = None,
+        hang_minutes: Callable[[], Optional[float]] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            client: used by this engine alone.
+            cards: samplers of cards, and seconds between two samples.
+            others: of all else; asked once a card is found.
+            homes: whose readings they are.
+            always: ask the others even where there is no card.
+            hang_minutes: what the job's container says of MA_HANG_DETECT_TIME.
+        """
+        self.sent = self.refused = 0
+        self.problem: Optional[str] = None
+        self.backlog = backlog or Backlog()
+        self._client, self._homes, self._say, self._always = client, homes, say, always
+        self._clock = clock or Clock()
+        self._hang_minutes = hang_minutes
+        self._cards = [Lane(sampler, every, self._deliver, self._clock) for sampler, every in cards]
+        self._others = [Lane(sampler, every, self._deliver, self._clock) for sampler, every in others]
+        self._lock = threading.Lock()
+        self._inbox: list[Taken] = []
+        self._seen: dict[tuple[str, str], DeviceReading] = {}  # every card that was ever read, lost ones too
+        self._fresh, self._stop = threading.Event(), threading.Event()
+        self._deadline = float("inf")
+        self._told: dict[str, str] = {}  # sampler -> state, as a person was told
+        self._told_at = float("-inf")
+        self._retry_at, self._failures = 0.0, 0
+        self._expired: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        for lane in [*self._cards, *(self._others if self._always else ())]:
+            lane.start()
+        self._thread.start()
+
+    def close(self, seconds: float = 0.0) -> None:
+        """Sample no more, and try so long to send what waits; may be called twice."""
+        if self._stop.is_set():
+            return
+        for lane in self._lanes:
+            lane.stop(LAST_SECONDS / 4 if seconds else 0.0)
+        self._deadline = self._clock.monotonic() + seconds
+        self._stop.set()
+        self._fresh.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        if not self._thread.is_alive():
+            self._client.close()
+        if self.backlog.waiting and seconds:
+            self._say(f"{self.backlog.waiting} readings of samplers are not sent: {self.problem or 'not in time'}")
+
+    def conditions(self) -> list[Condition]:
+        """How the samplers are; without those of families that never were here."""
+        found = [lane.condition for lane in self._lanes]
+        return [
+            condition
+            for lane, condition in zip(self._lanes, found)
+            if condition.state != ABSENT or condition.sampled_at is not None
+        ]
+
+    def report(self) -> dict[str, Any]:
+        """For `status` and /metrics; from any thread."""
+        now = self._clock.monotonic()
+        return {
+            "samplers": [
+                {
+                    "name": condition.name,
+                    "state": condition.state,
+                    "reason": condition.reason,
+                    "state_seconds": now - condition.since,
+                    "sampled_seconds_ago": None if condition.sampled_at is None else now - condition.sampled_at,
+                }
+                for condition in self.conditions()
+            ],
+            "readings_sent": self.sent,
+            "readings_waiting": self.backlog.waiting,
+            "readings_dropped": self.backlog.dropped + self.refused,
+            "problem": self.problem,
+        }
+
+    @property
+    def _lanes(self) -> list[Lane]:
+        return [*self._cards, *self._others]
+
+    def _deliver(self, at: float, readings: Sequence[Reading]) -> None:
+        """From a lane's thread."""
+        found = False
+        for reading in readings:
+            if isinstance(reading, DeviceReading):
+                found = True
+        with self._lock:
+            self._inbox.append(Taken(at, readings))
+        if found:
+            for lane in self._others:
+                lane.start()
+        self._fresh.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if self._fresh.wait(self._rest()) and not self._stop.is_set():
+                self._stop.wait(GATHER_SECONDS)
+            self._fresh.clear()
+            self.turn()
+        self.turn()
+        while self.backlog.waiting and self._clock.monotonic() < self._deadline:
+            threading.Event().wait(max(0.0, min(self._retry_at, self._deadline) - self._clock.monotonic()))
+            self._send()
+
+    def _rest(self) -> float:
+        """Seconds until something is due even if nothing is read."""
+        due = self._told_at + STATES_SECONDS
+        if self.backlog.waiting:
+            due = min(due, self._retry_at)
+        return min(STATES_SECONDS, max(0.05, due - self._clock.monotonic()))
+
+    def turn(self) -> None:
+        """Take what was read, and send what can be sent."""
+        with self._lock:
+            taken, self._inbox = self._inbox, []
+        for reading in (reading for entry in taken for reading in entry.readings):
+            if isinstance(reading, DeviceReading):
+                self._seen[reading.kind, reading.device] = reading
+        for body in self._bodies(taken):
+            dropped = self.backlog.add(body)
+            if dropped:
+                self._say(f"no room for more samples: {self.backlog.dropped} readings are lost, the oldest first")
+        self._tell()
+        if self._clock.monotonic() >= self._retry_at or self._stop.is_set():
+            self._send()
+
+    def _bodies(self, taken: Sequence[Taken]) -> list[Body]:
+        conditions = self.conditions()
+        changed = {condition.name: condition.state for condition in conditions} != self._told
+        due = self._clock.monotonic() >= self._told_at + STATES_SECONDS
+        if not taken and not ((changed or due) and conditions):
+            return []
+        self._told_at = self._clock.monotonic()
+        homes = [home for home in self._homes() if home.job not in self._expired]
+        made = bodies(taken, list(self._seen.values()), homes, conditions, self._hang_minutes())
+        return [body for body in made if entries_of(body) or body["samplers"]]
+
+    def _tell(self) -> None:
+        """A line for a person where a sampler's state has changed; not for the first good one."""
+        told = {}
+        for condition in self.conditions():
+            before = self._told.get(condition.name)
+            told[condition.name] = condition.state
+            if condition.state == before or (before is None and condition.state == OK):
+                continue
+            words = "samples again" if condition.state == OK else f"{condition.state}: {condition.reason}"
+            self._say(f"sampler {condition.name} {words}")
+        self._told = told
+
+    def _send(self) -> None:
+        """All that waits, in order, until the service cannot take more."""
+        alone = False
+        while (body := self.backlog.first(alone=alone)) is not None:
+            try:
+                self._client.call_json("POST", "/samples", body)
+            except Unavailable as exc:
+                self._fail(str(exc), exc.retry_after_seconds, said=exc.refused)
+                return
+            except Refused as exc:
+                if exc.code in LATER:
+                    self._fail(f"{self._client.server}: {exc}", exc.detail.get("retry_after_seconds"))
+                    return
+                if exc.code == "expired":
+                    self._expired.add(body["job"])
+                    self.backlog.forget(body["job"])
+                elif not alone:
+                    alone = True  # one of them is the cause
+                    continue
+                else:
+                    self.refused += self.backlog.taken()
+                self._say(f"{self._client.server} does not take samples of {body['job']}: {exc}")
+            else:
+                self.sent += self.backlog.taken()
+                if self._failures:
+                    self._failures, self.problem = 0, None
+            alone = False
+
+    def _fail(self, problem: str, retry_after_seconds: object, *, said: bool = False) -> None:
+        self._failures += 1
+        ceiling = min(BACKOFF_CEILING_SECONDS, BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10))
+        wait = random.uniform(ceiling / 2, ceiling)
+        if isinstance(retry_after_seconds, (int, float)):
+            wait += retry_after_seconds
+        self._retry_at = self._clock.monotonic() + wait
+        self.problem = problem
+        if said and self._failures == 1:
+            self._say(f"samples: {problem}; trying again")
