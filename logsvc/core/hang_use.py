@@ -76,8 +76,9 @@ def movement(cards: Sequence[RawSeries], *, window_ms: float) -> Movement | None
 
 def _newest_ms(card: RawSeries) -> int | None:
     use = card.readings.get(UTILIZATION)
-    there = np.flatnonzero(~np.isnan(use)) if use is not None else ()
-    return int(card.at_ms[there[-1]]) if len(there) else None
+    if use is None or np.isnan(use).all():
+        return None
+    return int(card.at_ms[~np.isnan(use)][-1])
 
 
 def _windows(card: RawSeries, window_ms: float) -> list[NDArray[np.float64]] | None:
