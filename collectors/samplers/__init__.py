@@ -21,6 +21,7 @@ class DeviceReading(NamedTuple):
         process_count: processes that hold it, where that can be known.
         uuid: its other name, where it has one; visible-devices variables may use it.
         pids: those of the processes that hold it which this container can see.
+        job, task: whose it is, where its source says so; empty: the engine decides.
     """
 
     device: str
@@ -33,6 +34,8 @@ class DeviceReading(NamedTuple):
     process_count: Optional[int] = None
     uuid: str = ""
     pids: tuple[int, ...] = ()
+    job: str = ""
+    task: str = ""
 
 
 class ProcessReading(NamedTuple):

@@ -94,6 +94,8 @@ def visible(cards: Sequence[DeviceReading], environment: Mapping[str, str]) -> O
 
 def owners(card: DeviceReading, cards: Sequence[DeviceReading], homes: Sequence[Home]) -> list[Home]:
     """Homes that a card belongs to; none where nothing says whose it is."""
+    if card.job:
+        return [home for home in homes if home.job == card.job and card.task in ("", home.task)]
     by_variable, silent = [], []
     for home in homes:
         sets = [chosen for environment in home.environments if (chosen := visible(cards, environment)) is not None]
