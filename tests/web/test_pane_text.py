@@ -217,7 +217,7 @@ def test_a_hit_far_right_is_shown(service: Service, page: Page) -> None:
 
 @pytest.mark.parametrize("size", [1_000_000, 100_000_000])
 def test_a_line_of_any_length_is_read_in_pieces(service: Service, page: Page, size: int) -> None:
-    job = f"long-{size}"
+    job = f"block-of-{size}"
     service.append(job, "before\n")
     block = "".join(f"{n:09d}é" for n in range(size // 11 // 10))
     for _ in range(10):
