@@ -12,7 +12,8 @@ import pytest
 from builders import HandClock
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Appended, Chunk
-from logsvc.ports import LogStore
+from logsvc.model.sample import Sample
+from logsvc.ports import LogStore, SampleStore
 from logsvc.stores.embedded.store import EmbeddedStore
 from logsvc.stores.memory import MemoryStore
 
@@ -26,13 +27,18 @@ def pytest_configure() -> None:
 
 
 class PackedStore(EmbeddedStore):
-    """The embedded store with every append packed at once: each border of a test is a chunk border."""
+    """The embedded store with everything packed at once: each border of a test is a chunk border."""
 
     async def append(self, chunks: Sequence[Chunk]) -> list[Appended | LogsvcError]:
         results = await super().append(chunks)
         for stream_id in {result.stream_id for result in results if isinstance(result, Appended) and result.stream_id}:
             await self.pack(stream_id)
         return results
+
+    async def add_samples(self, job: str, samples: Sequence[Sample]) -> int:
+        added = await super().add_samples(job, samples)
+        await self.pack_samples(job)
+        return added
 
 
 STORES = ("memory", "embedded", "packed")
@@ -63,6 +69,13 @@ async def log_store(request: pytest.FixtureRequest, tmp_path: Path, clock: HandC
 @pytest.fixture
 def record_store(log_store: LogStore) -> LogStore:
     """The same, where only its records matter."""
+    return log_store
+
+
+@pytest.fixture
+def sample_store(log_store: LogStore) -> SampleStore:
+    """The same, where only its samples matter."""
+    assert isinstance(log_store, (MemoryStore, EmbeddedStore))
     return log_store
 
 

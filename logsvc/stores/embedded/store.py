@@ -1,7 +1,7 @@
 """The embedded store: SQLite as the catalog, zstd frames in segment files, filters beside them.
 
 Ports on top of `writer.py` (the one thread that changes things), `windows.py` and `search.py` (any
-number of readers). Crash order: see `writer.py`.
+number of readers), and `samples/` beside them. Crash order: see `writer.py`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from logsvc.model.query import (
     Window,
     WindowQuery,
 )
+from logsvc.model.sample import Pooled, Sample, SampleQuery, SeriesName
 from logsvc.model.stream import KINDS, Stream, StreamName, natural_key
-from logsvc.ports import Clock, Committed, Listener
+from logsvc.ports import BucketSeries, Clock, Committed, Listener, RawSeries
 from logsvc.stores.embedded import catalog as files
 from logsvc.stores.embedded.blocks import Blocks, Snapshot
 from logsvc.stores.embedded.catalog import Catalog, lock_folder
@@ -45,6 +46,7 @@ from logsvc.stores.embedded.orphans import take_up
 from logsvc.stores.embedded.packer import Packer
 from logsvc.stores.embedded.registry import Registry
 from logsvc.stores.embedded.rows import read_filters
+from logsvc.stores.embedded.samples.store import SampleFiles
 from logsvc.stores.embedded.search import Searcher
 from logsvc.stores.embedded.segments import SegmentFiles
 from logsvc.stores.embedded.tail import HotStream
@@ -64,7 +66,7 @@ log = logging.getLogger("logsvc.store")
 
 
 class EmbeddedStore:
-    """LogStore and RecordStore in a folder of this machine, for one process."""
+    """LogStore, RecordStore and SampleStore in a folder of this machine, for one process."""
 
     def __init__(self, data_dir: Path, *, clock: Clock) -> None:
         self._folder = data_dir
@@ -115,6 +117,7 @@ class EmbeddedStore:
             self._writer = Writer(
                 connection, self._registry, self._filters, self._packer, self._clock, self._held, self._hand_over
             )
+            self._samples = SampleFiles(self._folder, self._clock, lambda outcomes: self._hand_over(outcomes, []))
             self._writer.start()
         except BaseException:
             _unlock(self._lock)
@@ -133,6 +136,7 @@ class EmbeddedStore:
 
     def _close(self) -> None:
         self._writer.stop()
+        self._samples.close()
         self._packer.close()
         self._searcher.close()
         self._read_threads.shutdown(wait=True)
@@ -180,8 +184,12 @@ class EmbeddedStore:
     def _submit(self, item: Append | Call | Seal | PackNow) -> None:
         if not self._is_open:
             item.future.cancel()
-            raise StoreUnavailable("the service is stopping; send again when it is back")
+        self._check_open()
         self._writer.submit(item)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StoreUnavailable("the service is stopping; send again when it is back")
 
     def _landed(self, size: int) -> None:
         self._in_flight_bytes -= size
@@ -342,6 +350,33 @@ class EmbeddedStore:
 
     async def refresh(self) -> None:
         """Readers see everything at once."""
+
+    # Samples.
+
+    async def add_samples(self, job: str, samples: Sequence[Sample]) -> int:
+        """Durable when it returns; see the port."""
+        self._check_open()
+        return await self._samples.add(job, samples)
+
+    async def sample_series(self, job: str) -> list[SeriesName]:
+        """All series of a job."""
+        return await self._in_thread(lambda: self._samples.read.series(job))
+
+    async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:
+        """Every sample asked for."""
+        return await self._in_thread(lambda: self._samples.read.raw(job, query))
+
+    async def bucketed_samples(self, job: str, query: SampleQuery, *, buckets: int) -> list[BucketSeries]:
+        """Samples by equal spans of time."""
+        return await self._in_thread(lambda: self._samples.read.bucketed(job, query, buckets))
+
+    async def pooled(self, jobs: Sequence[str]) -> dict[str, list[Pooled]]:
+        """Exact sums of the utilization of each card."""
+        return await self._in_thread(lambda: self._samples.read.pooled(jobs))
+
+    async def pack_samples(self, job: str) -> None:
+        """Pack a job's samples now; for tests and for operators."""
+        await self._samples.pack(job)
 
     # Records.
 

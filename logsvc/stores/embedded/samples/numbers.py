@@ -1,0 +1,121 @@
+"""Columns of numbers as few bytes, lossless to the last bit.
+
+Readings are decimal numbers with few places: whole percents, watts in thousandths. So a column is
+kept as whole numbers of its smallest decimal unit, either as they are or as differences (whichever
+zstd makes smaller), cut into planes of equal bytes: noise then stays in the low planes, and the high
+ones cost nothing. A column that is not so is kept as its 64 bits. Missing readings are a bit mask.
+
+A packed column is one zstd frame with a checksum; `Damaged` where it is not sound.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from logsvc.stores.embedded.zstd import compress, decompress
+
+MAX_DECIMALS = 6
+MAX_WHOLE = 1 << 53  # whole numbers that a float holds exactly
+
+_HEAD = struct.Struct("<BBBxIIq")  # form, decimals, width, values, readings among them, base
+_FLOATS, _PLAIN, _DIFFERENCES = 0, 1, 2
+
+
+class Damaged(Exception):
+    """Packed bytes that are not what was packed."""
+
+
+def pack_column(values: NDArray[np.float64]) -> bytes:
+    """Values of one reading; NaN: none."""
+    gaps = np.isnan(values)
+    mask = np.packbits(gaps).tobytes() if gaps.any() else b""
+    held = values[~gaps] if mask else values
+    whole = _as_whole(held)
+    if whole is None:
+        planes = _planes(held.view(np.uint64), 8)
+        return compress(_HEAD.pack(_FLOATS, 0, 8, len(values), len(held), 0) + mask + planes)
+    return _pack_whole(*whole, len(values), mask)
+
+
+def unpack_column(data: bytes) -> NDArray[np.float64]:
+    """Values as they were packed; raises Damaged."""
+    form, decimals, raw, values, mask = _unpack(data)
+    held = raw.view(np.float64) if form == _FLOATS else raw.view(np.int64) / float(10**decimals)
+    if mask is None:
+        return held
+    filled = np.full(values, np.nan)
+    filled[~mask] = held
+    return filled
+
+
+def pack_integers(values: NDArray[np.int64]) -> bytes:
+    """Whole numbers below 2^53 either side."""
+    return _pack_whole(values, 0, len(values), b"")
+
+
+def unpack_integers(data: bytes) -> NDArray[np.int64]:
+    """Whole numbers as they were packed; raises Damaged."""
+    return _unpack(data)[2].view(np.int64)
+
+
+def _as_whole(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], int] | None:
+    """Whole numbers of the largest decimal unit that says each value exactly, and its places; None: there is none."""
+    for decimals in range(MAX_DECIMALS + 1):
+        scaled = np.rint(values * 10**decimals)
+        if len(scaled) and np.abs(scaled).max() >= MAX_WHOLE:
+            return None
+        # A whole number over a power of ten is the float nearest to that decimal, so equal bits are equal decimals.
+        if np.array_equal((scaled / 10**decimals).view(np.uint64), values.view(np.uint64)):
+            return scaled.astype(np.int64), decimals
+    return None
+
+
+def _pack_whole(whole: NDArray[np.int64], decimals: int, values: int, mask: bytes) -> bytes:
+    base = int(whole.min()) if len(whole) else 0
+    plain = (whole - base).view(np.uint64)
+    found = [_framed(_PLAIN, decimals, plain, values, base, mask)]
+    if len(whole) > 1:
+        steps = np.diff(whole, prepend=whole[0])
+        folded = ((steps << 1) ^ (steps >> 63)).view(np.uint64)  # small either side of zero is small
+        found.append(_framed(_DIFFERENCES, decimals, folded, values, int(whole[0]), mask))
+    return min(found, key=len)
+
+
+def _framed(form: int, decimals: int, raw: NDArray[np.uint64], values: int, base: int, mask: bytes) -> bytes:
+    width = (int(raw.max()).bit_length() + 7) // 8 if len(raw) else 0
+    head = _HEAD.pack(form, decimals, width, values, len(raw), base)
+    return compress(head + mask + _planes(raw, width))
+
+
+def _planes(raw: NDArray[np.uint64], width: int) -> bytes:
+    """The lowest byte of each number, then the next, …"""
+    return np.ascontiguousarray(raw.view(np.uint8).reshape(-1, 8)[:, :width].T).tobytes()
+
+
+def _unpack(data: bytes) -> tuple[int, int, NDArray[np.uint64], int, NDArray[np.bool_] | None]:
+    """Form, decimals, the bits of each number held, how many values, and where there is none."""
+    try:
+        unfolded = decompress(data)
+        form, decimals, width, values, count, base = _HEAD.unpack_from(unfolded)
+    except (zstandard.ZstdError, struct.error) as exc:
+        raise Damaged(str(exc)) from exc
+    at = _HEAD.size
+    mask = None
+    if count != values:
+        mask = np.unpackbits(np.frombuffer(unfolded, np.uint8, offset=at), count=values).view(np.bool_)
+        at += (values + 7) // 8
+    if len(unfolded) != at + count * width or form > _DIFFERENCES or width > 8 or decimals > MAX_DECIMALS:
+        raise Damaged(f"{len(unfolded)} bytes for {count} numbers of {width}")
+    bytes_of = np.zeros((count, 8), np.uint8)
+    bytes_of[:, :width] = np.frombuffer(unfolded, np.uint8, count * width, at).reshape(width, count).T
+    raw = bytes_of.view(np.uint64).reshape(count)
+    if form == _PLAIN:
+        raw = (raw.view(np.int64) + base).view(np.uint64)
+    elif form == _DIFFERENCES:
+        steps = (raw >> np.uint64(1)).view(np.int64) ^ -(raw & np.uint64(1)).view(np.int64)
+        raw = (np.cumsum(steps) + base).view(np.uint64)
+    return form, decimals, raw, values, mask
