@@ -17,11 +17,13 @@ from collectors.client import Client, Refused, Say, Unavailable
 from collectors.jobstatus import JobStatus
 from collectors.metrics import MetricsServer
 from collectors.progress import Progress
+from collectors.samplers.engine import Engine
+from collectors.samplers.families import engine_for
 from collectors.settings import Settings
 from collectors.shipper import Shipper
 from collectors.spool import SPOOL_SUFFIX, Spool
 from collectors.state import State
-from collectors.status import Report, StatusSocket, report_of
+from collectors.status import Report, StatusSocket, report_of, written_ago
 from collectors.tailer.discovery import Discovery
 from collectors.tailer.family import Member
 from collectors.tailer.notices import Notices
@@ -73,6 +75,7 @@ class Agent:
         self.last_error: Optional[tuple[float, str]] = None  # monotonic seconds, and what it was
         self.progress: Optional[Progress] = None
         self.spool: Optional[Spool] = None  # of the command that runs, for `status`
+        self.sampling: Optional[Engine] = None
         self.started_at = self.stepped_at = time.monotonic()
         self.wake = threading.Event()
         self._say = say
@@ -111,6 +114,24 @@ class Agent:
                 self._doors.append(MetricsServer(port, report))
             except OSError as exc:
                 self.say(f"no metrics on port {port}: {exc.strerror}")
+
+    def sample(self, *, tree: bool = False) -> None:
+        """
+        Sample cards and what is around them from now on, where the settings say so; starts threads.
+
+        Args:
+            tree: the job's processes are those that descend from this one.
+        """
+        self.sampling = engine_for(
+            self.settings,
+            os.environ,
+            self.say,
+            tree=tree,
+            files=self._tasks_by_files,
+            may_send=lambda: not self.errands,  # a job's start comes first, or it would pass for somebody else's job
+        )
+        if self.sampling:
+            self.sampling.start()
 
     def say(self, text: str) -> None:
         """A line for a person; the same line at most once a minute."""
@@ -214,6 +235,8 @@ class Agent:
         for door in self._doors:
             door.close()
         self._doors.clear()
+        if self.sampling:
+            self.sampling.close()
         if self._notices:
             self._notices.close()
             self._notices = None
@@ -265,6 +288,16 @@ class Agent:
             return False
         unfinished = self._unfinished()
         return bool(unfinished) and all(member.unread for member in unfinished)
+
+    def _tasks_by_files(self) -> list[tuple[str, str, float]]:
+        """Job and task of each file, and seconds since it was written to; called by the engine's thread."""
+        now = self.now()
+        return [
+            (family.place.job, family.place.task, written_ago(member, now))
+            for family in list(self.tailer.families.values())
+            for member in list(family.members)
+            if not family.dropped
+        ]
 
     def _watch_folders(self) -> bool:
         """Notice what happens in the folders from now on; whether another look must see what happened before."""

@@ -27,6 +27,7 @@ from collectors.settings import (
     named_folders,
     platform_folders,
     rank_table_file,
+    sample_seconds_from,
     state_folder,
 )
 from collectors.spool import DROP_OLDEST, POLICIES, RUNS, parse_size
@@ -38,6 +39,7 @@ from logsvc.errors import LogsvcError
 
 DONE, REFUSED, BROKEN = 0, 1, 2
 LAST_SECONDS = 5.0  # a stopped `watch` sends what it has seen, this long at most unless `--drain` says otherwise
+LAST_READINGS_SECONDS = 1.0  # for those that wait, where the logs took all the time
 SAME_ORDER_SECONDS = 0.1  # `timeout` signals a process and its group: that is one order, not two
 ONCE_SECONDS = 600.0  # `watch --once` gives up where nothing moves for this long
 
@@ -96,6 +98,7 @@ def watch(given: argparse.Namespace) -> int:
             return _watch_once(agent, order.stop, given.once_seconds)
         names = ", ".join(map(str, folders))
         say(f"watching {names}; sending to {settings.server}")
+        agent.sample()
         agent.loop(order.stop)
         _last_round(agent, last_seconds, patient=given.drain is not None)
         return DONE
@@ -242,6 +245,8 @@ def _last_round(agent: Agent, seconds: float, *, patient: bool) -> None:
     agent.loop(never, idle=is_over)
     if not agent.is_done():
         say(_not_all_sent(agent, "not in time"))
+    if agent.sampling:
+        agent.sampling.close(max(LAST_READINGS_SECONDS, deadline - agent.now() if patient else 0.0))
 
 
 def _settings(given: argparse.Namespace) -> Settings:
@@ -257,6 +262,8 @@ def _settings(given: argparse.Namespace) -> Settings:
         compress=given.compress,
         rank_table=rank_table_file(environment),
         metrics_port=metrics_port_from(given.metrics_port, environment),
+        sample_seconds=sample_seconds_from(given.sample_seconds, environment),
+        sample_from=given.sample_from or environment.get("LOGSVC_COLLECTOR_SAMPLE_FROM") or "auto",
     )
 
 
@@ -284,6 +291,17 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         help="serve /metrics and /healthz on 127.0.0.1 (LOGSVC_COLLECTOR_METRICS_PORT; 0: not)",
+    )
+    common.add_argument(
+        "--sample-seconds",
+        type=float,
+        metavar="N",
+        help="sample cards, processes, memory so often, 0: not (LOGSVC_COLLECTOR_SAMPLE_SECONDS; 5 if there is a card)",
+    )
+    common.add_argument(
+        "--sample-from",
+        metavar="SOURCE",
+        help="read cards from an exporter's URL or a file of readings (LOGSVC_COLLECTOR_SAMPLE_FROM; auto)",
     )
 
     watcher = commands.add_parser("watch", parents=[common], help="ship every log file found, now and later")

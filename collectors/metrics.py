@@ -42,6 +42,8 @@ def exposition(report: Report, now: float) -> str:
     page.head("errors_total", "counter", "What went wrong, by kind")
     for kind, count in sorted(report["errors"].items()):
         page.value("errors_total", count, f'{{kind="{kind}"}}')
+    if report["sampling"] is not None:
+        _add_sampling(page, report["sampling"])
     page.add("start_timestamp_seconds", "gauge", "When this collector began", now - report["running_seconds"])
     if report["answered_seconds_ago"] is not None:
         page.add(
@@ -58,6 +60,17 @@ def exposition(report: Report, now: float) -> str:
             report["newest_line_seconds_ago"],
         )
     return page.text()
+
+
+def _add_sampling(page: _Page, sampling: Report) -> None:
+    page.head("sampler_up", "gauge", "1 where the sampler reads, 0 where it fails, hangs or has gone")
+    for sampler in sampling["samplers"]:
+        page.value("sampler_up", int(sampler["state"] == "ok"), f'{{sampler="{sampler["name"]}"}}')
+    page.add(
+        "readings_sent_total", "counter", "Readings of samplers that the service has taken", sampling["readings_sent"]
+    )
+    page.add("readings_waiting", "gauge", "Readings that the service has not taken", sampling["readings_waiting"])
+    page.add("readings_lost_total", "counter", "Readings lost for good", sampling["readings_dropped"])
 
 
 class MetricsServer:

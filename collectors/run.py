@@ -41,6 +41,7 @@ PIPE_BYTES = 1 << 20
 GATHER_BYTES, GATHER_SECONDS = 64 << 10, 0.001  # small pieces come together: that costs the command less
 HELD_PARTS = 4  # of a spool, one may be on its way to the service: the others can be dropped
 LEFT_SECONDS = 5.0  # what earlier commands have left is sent so long after the end, at most
+LAST_READINGS_SECONDS = 1.0  # for readings of samplers that wait, where the log took all the time
 LEFTOVER_SECONDS = 2.0  # processes that outlive the command and hold its output are heard this long
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 SI_KERNEL = 0x80  # siginfo: the signal came from the terminal, and went to the command as well
@@ -182,6 +183,8 @@ class _Run:
         finally:
             os.close(writing)
         self.agent.show("run")
+        if child is not None:
+            self.agent.sample(tree=True)
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
         sender.start()
         interrupted = False
@@ -192,6 +195,8 @@ class _Run:
             if terminal:
                 terminal.type()
             code = _wait(child, watched, terminal)
+            if self.agent.sampling:
+                self.agent.sampling.stop_sampling()
             gone.set()
             self.spool.stop_waiting()
             if terminal:
@@ -279,6 +284,10 @@ class _Run:
         self._stop.set()
         self.agent.wake.set()
         sender.join(1.0)
+        if self.agent.sampling:
+            self.agent.sampling.close(
+                max(LAST_READINGS_SECONDS, deadline - time.monotonic()) if not interrupted else 0.0
+            )
         progress.clear()
         reason = str(self._sender_error or self.agent.problem or self.agent.unread() or "not in time")
         later = (

@@ -50,6 +50,10 @@ class Settings:
             zstd where it can be imported, else gzip.
         metrics_port: of `/metrics` on 127.0.0.1 (`--metrics-port`, LOGSVC_COLLECTOR_METRICS_PORT); 0: none.
         rank_table: file with the job's rank table (RANK_TABLE_FILE); it may appear later.
+        sample_seconds: between two samples of cards (`--sample-seconds`, LOGSVC_COLLECTOR_SAMPLE_SECONDS); 0: none;
+            None: 5, and nothing is sampled where there is no card.
+        sample_from: where cards are read (`--sample-from`, LOGSVC_COLLECTOR_SAMPLE_FROM): auto, the URL of an
+            exporter, or a file of readings.
         rest_seconds: between two looks at the folders while nothing comes.
         busy_seconds: between two looks at files that grow.
     """
@@ -63,6 +67,8 @@ class Settings:
     compress: str = "auto"
     rank_table: Optional[Path] = None
     metrics_port: int = 0
+    sample_seconds: Optional[float] = None
+    sample_from: str = "auto"
     rest_seconds: float = 1.0
     busy_seconds: float = 0.1
 
@@ -100,6 +106,25 @@ def metrics_port_from(flag: Optional[int], environment: Mapping[str, str]) -> in
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
         raise BadInput(f"metrics port {text!r} is not a number from 0 to 65535")
     return int(text)
+
+
+def sample_seconds_from(flag: Optional[float], environment: Mapping[str, str]) -> Optional[float]:
+    """
+    Between two samples; 0: none are taken; None: nobody has said.
+
+    Raises:
+        BadInput: it is neither 0 nor 1 to 3600.
+    """
+    text = environment.get("LOGSVC_COLLECTOR_SAMPLE_SECONDS", "") if flag is None else str(flag)
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if seconds != 0 and not 1 <= seconds <= 3600:
+        raise BadInput(f"sample seconds {text!r} are neither 0 nor 1 to 3600")
+    return seconds
 
 
 def state_folder(flag: Optional[str], environment: Mapping[str, str]) -> Path:

@@ -80,12 +80,13 @@ def report_of(agent: Agent, command: str) -> Report:
         "bytes_behind": sum(count for count, _ in waiting),
         "furthest_behind": [{"file": name, "bytes": count} for count, name in heapq.nlargest(LISTED, waiting)],
         "bytes_sent": agent.shipper.sent_bytes,
-        "newest_line_seconds_ago": min((_written_ago(member, now) for member in followed if member.size), default=None),
+        "newest_line_seconds_ago": min((written_ago(member, now) for member in followed if member.size), default=None),
         "gaps": agent.tailer.gaps + (agent.spool.gaps if agent.spool else 0),
         "lost_bytes": agent.tailer.lost_bytes + (agent.spool.lost_bytes if agent.spool else 0),
         "rank_conflicts": agent.discovery.conflicts,
         "errors": dict(agent.errors),
         "last_error": None if last_error is None else {"seconds_ago": now - last_error[0], "message": last_error[1]},
+        "sampling": agent.sampling.report() if agent.sampling else None,
     }
 
 
@@ -98,6 +99,11 @@ def behind(tailer: Tailer) -> list[tuple[int, str]]:
         for member in list(family.members)
         if member.pending > 0
     ]
+
+
+def written_ago(member: Member, now: float) -> float:
+    """Seconds since a line came; a spool has no time of its own, and is seen to grow."""
+    return max(0.0, time.time() - member.modified_at) if member.modified_at else now - member.grew_at
 
 
 def in_words(report: Report) -> str:
@@ -136,6 +142,8 @@ def in_words(report: Report) -> str:
         say("lost", f"{report['lost_bytes']:,} bytes at {places}, marked in the logs")
     for conflict in report["rank_conflicts"]:
         say("conflict", conflict)
+    for name, text in _sampling_in_words(report["sampling"]):
+        say(name, text)
     if report["last_error"]:
         say("last error", f"{span(report['last_error']['seconds_ago'])} ago: {report['last_error']['message']}")
     return "\n".join(lines)
@@ -267,9 +275,25 @@ def _nearby(folder: Path) -> Iterator[str]:
         os.close(fd)
 
 
-def _written_ago(member: Member, now: float) -> float:
-    """Seconds since a line came; a spool has no time of its own, and is seen to grow."""
-    return max(0.0, time.time() - member.modified_at) if member.modified_at else now - member.grew_at
+def _sampling_in_words(sampling: Optional[Report]) -> Iterator[tuple[str, str]]:
+    """What samplers do, a line each; nothing where nothing is sampled."""
+    if sampling is None:
+        return
+    for sampler in sampling["samplers"]:
+        text = f"{sampler['name']}: {sampler['state']}"
+        if sampler["state"] != "ok":
+            text += f" for {span(sampler['state_seconds'])}"
+        if sampler["reason"]:
+            text += f", {sampler['reason']}"
+        if sampler["sampled_seconds_ago"] is not None:
+            text += f"; read {span(sampler['sampled_seconds_ago'])} ago"
+        yield "sampler", text
+    waiting, dropped = sampling["readings_waiting"], sampling["readings_dropped"]
+    if sampling["samplers"] or waiting:
+        text = f"{sampling['readings_sent']:,} sent"
+        if sampling["problem"]:
+            text += f", {waiting:,} wait: {sampling['problem']}"
+        yield "readings", text + (f"; {dropped:,} lost" if dropped else "")
 
 
 def _answers(report: Report) -> str:

@@ -33,12 +33,14 @@ class Home:
     Attributes:
         environments: of its processes, as far as they say which devices are visible; the container's at least.
         pids: of its processes.
+        hang_minutes: what its container says of MA_HANG_DETECT_TIME.
     """
 
     job: str
     task: str
     environments: tuple[Mapping[str, str], ...] = ()
     pids: frozenset[int] = frozenset()
+    hang_minutes: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,8 @@ from collectors.shipper import LATER
 GATHER_SECONDS = 1.0  # what the samplers read at about the same time goes together
 STATES_SECONDS = 60.0  # how samplers are is told so often, even where nothing is read
 BACKOFF_SECONDS, BACKOFF_CEILING_SECONDS = 1.0, 60.0
-LAST_SECONDS = 1.0  # for a sample that is being taken at the end
 
-Homes = Callable[[], Sequence[Home]]
+Homes = Callable[[Sequence[DeviceReading]], Sequence[Home]]  # of all cards that were ever read
 
 
 class Engine:
@@ -46,9 +45,9 @@ class Engine:
         say: Say,
         *,
         always: bool = False,
+        may_send: Callable[[], bool] = lambda: True,
         clock: Optional[Clock] = None,
         backlog: Optional[Backlog] = None,
-        hang_minutes: Callable[[], Optional[float]] = lambda: None,
     ) -> None:
         """
         Args:
@@ -57,14 +56,13 @@ class Engine:
             others: of all else; asked once a card is found.
             homes: whose readings they are.
             always: ask the others even where there is no card.
-            hang_minutes: what the job's container says of MA_HANG_DETECT_TIME.
+            may_send: false while the service must hear something else first: a sample makes its job.
         """
         self.sent = self.refused = 0
         self.problem: Optional[str] = None
         self.backlog = backlog or Backlog()
         self._client, self._homes, self._say, self._always = client, homes, say, always
-        self._clock = clock or Clock()
-        self._hang_minutes = hang_minutes
+        self._clock, self._may_send = clock or Clock(), may_send
         self._cards = [Lane(sampler, every, self._deliver, self._clock) for sampler, every in cards]
         self._others = [Lane(sampler, every, self._deliver, self._clock) for sampler, every in others]
         self._lock = threading.Lock()
@@ -84,12 +82,16 @@ class Engine:
             lane.start()
         self._thread.start()
 
+    def stop_sampling(self) -> None:
+        """The job is over: what its cards do now is not its doing. What waits is still sent."""
+        for lane in self._lanes:
+            lane.stop()
+
     def close(self, seconds: float = 0.0) -> None:
         """Sample no more, and try so long to send what waits; may be called twice."""
         if self._stop.is_set():
             return
-        for lane in self._lanes:
-            lane.stop(LAST_SECONDS / 4 if seconds else 0.0)
+        self.stop_sampling()
         self._deadline = self._clock.monotonic() + seconds
         self._stop.set()
         self._fresh.set()
@@ -186,8 +188,9 @@ class Engine:
         if not taken and not ((changed or due) and conditions):
             return []
         self._told_at = self._clock.monotonic()
-        homes = [home for home in self._homes() if home.job not in self._expired]
-        made = bodies(taken, list(self._seen.values()), homes, conditions, self._hang_minutes())
+        cards = list(self._seen.values())
+        homes = [home for home in self._homes(cards) if home.job not in self._expired]
+        made = bodies(taken, cards, homes, conditions)
         return [body for body in made if entries_of(body) or body["samplers"]]
 
     def _tell(self) -> None:
@@ -204,6 +207,9 @@ class Engine:
 
     def _send(self) -> None:
         """All that waits, in order, until the service cannot take more."""
+        if not self._may_send():
+            self._retry_at = self._clock.monotonic() + BACKOFF_SECONDS
+            return
         alone = False
         while (body := self.backlog.first(alone=alone)) is not None:
             try:

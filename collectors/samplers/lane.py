@@ -71,11 +71,9 @@ class Lane:
             self._thread = threading.Thread(target=self._run, name=f"sampler {self.name}", daemon=True)
             self._thread.start()
 
-    def stop(self, seconds: float = 0.0) -> None:
-        """Ask no more, and wait so long for the sample that is being taken; may be called twice."""
+    def stop(self) -> None:
+        """Ask no more; a sample that is being taken is not waited for, nor kept. May be called twice."""
         self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(seconds)
 
     @property
     def condition(self) -> Condition:
@@ -109,7 +107,8 @@ class Lane:
         else:
             self._sampled_at = began
             self._set(OK, self._sampler.remark)
-            self._deliver(wall, readings)
+            if not self._stop.is_set():
+                self._deliver(wall, readings)
         finally:
             self._busy_since = None
         rest = max(self._every, min((time.thread_time() - cost) / COST_SHARE, COST_CEILING_SECONDS))

@@ -21,6 +21,7 @@ from collectors.samplers.command import TOOL_SECONDS
 MOUNTS_SECONDS = 30.0  # from one look to the next
 ASIDE_SECONDS = 60.0  # until a mount that hung is asked again
 MAX_MOUNTS = 32
+PATH_CHARACTERS = 512  # the service takes no longer ones
 PLACES = ("/cache", "/dev/shm", "/home/ma-user/modelarts")
 NETWORK = re.compile(r"nfs[34]?|lustre|cifs|smb3|ceph|beegfs|gpfs|9p|fuse\.(?!portal|gvfs|lxcfs|snapfuse).*")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
@@ -88,7 +89,8 @@ class Mounts:
             lines = []
         fields = [line.split(" ") for line in lines]
         network = [_unescaped(entry[1]) for entry in fields if len(entry) > 2 and NETWORK.fullmatch(entry[2])]
-        return list(dict.fromkeys([*self._places, *network]))[:MAX_MOUNTS]
+        paths = [path for path in dict.fromkeys([*self._places, *network]) if _can_be_told(path)]
+        return paths[:MAX_MOUNTS]
 
     def _is_aside(self, path: str, now: float) -> bool:
         stuck = self._stuck.get(path)
@@ -120,6 +122,10 @@ def fill(path: str) -> tuple[int, int, bool]:
         raise Absent(f"{path}: {exc.strerror}") from exc
     used = (stats.f_blocks - stats.f_bfree) * stats.f_frsize
     return used, used + stats.f_bavail * stats.f_frsize, bool(stats.f_flag & os.ST_RDONLY)
+
+
+def _can_be_told(path: str) -> bool:
+    return len(path) <= PATH_CHARACTERS and not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 def _unescaped(path: str) -> str:

@@ -96,7 +96,7 @@ class Processes:
             return {pid: met for pid, met in others.items() if pid in kin}
         if self._job is None:
             return {pid: met for pid, met in others.items() if met.job}
-        naming = {pid: met for pid, met in others.items() if met.job == self._job and met.task == self._task}
+        naming = {pid: met for pid, met in others.items() if met.job == self._job and self._task in (None, met.task)}
         if naming:
             return naming
         return {pid: met for pid, met in others.items() if not met.job}

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from collectors.samplers import DeviceReading, HostReading, MountReading, ProcessReading, Reading
 from collectors.samplers.backlog import Body
 from collectors.samplers.cards import Home, owners
 from collectors.samplers.lane import Condition
 
-_CARD = ("memory_used_bytes", "memory_total_bytes", "power_watts", "temperature_celsius", "process_count")
+# What lies outside is no reading but a driver's way to say that it has none: -1, 2**64 - 1, 101 %.
+BOUNDS = {
+    "utilization_percent": (0.0, 100.0),
+    "memory_used_bytes": (0.0, 2.0**63),
+    "memory_total_bytes": (0.0, 2.0**63),
+    "power_watts": (0.0, 1e6),
+    "temperature_celsius": (-273.15, 1e4),
+    "process_count": (0.0, 1e6),
+}
+REASON_CHARACTERS = 500
 
 
 class Taken(NamedTuple):
@@ -27,7 +35,6 @@ def bodies(
     seen: Sequence[DeviceReading],
     homes: Sequence[Home],
     conditions: Sequence[Condition],
-    hang_minutes: Optional[float],
 ) -> list[Body]:
     """
     Args:
@@ -35,7 +42,7 @@ def bodies(
         homes: the tasks that are here; without one nothing can be sent.
         conditions: of the samplers.
     """
-    made = {(home.job, home.task): _body(home, conditions, hang_minutes) for home in homes}
+    made = {(home.job, home.task): _body(home, conditions) for home in homes}
     for entry in taken:
         at = datetime.fromtimestamp(entry.at, timezone.utc).isoformat(timespec="milliseconds")
         for reading in entry.readings:
@@ -45,11 +52,13 @@ def bodies(
     return list(made.values())
 
 
-def _body(home: Home, conditions: Sequence[Condition], hang_minutes: Optional[float]) -> Body:
-    states = [{"name": entry.name, "state": entry.state, "reason": entry.reason} for entry in conditions]
+def _body(home: Home, conditions: Sequence[Condition]) -> Body:
+    states = [
+        {"name": entry.name, "state": entry.state, "reason": entry.reason[:REASON_CHARACTERS]} for entry in conditions
+    ]
     body: Body = {"job": home.job, "task": home.task, "samplers": states}
-    if hang_minutes is not None:
-        body["hang_detect_minutes"] = hang_minutes
+    if home.hang_minutes is not None:
+        body["hang_detect_minutes"] = home.hang_minutes
     return body
 
 
@@ -65,12 +74,9 @@ def _rendered(reading: Reading, at: str) -> tuple[str, dict[str, Any]]:
     """The list that it belongs to, and its JSON."""
     if isinstance(reading, DeviceReading):
         card: dict[str, Any] = {"at": at, "device": reading.device, "kind": reading.kind}
-        use = reading.utilization_percent
-        if use is not None and 0 <= use <= 100:  # a driver that says -1, or 101, says nothing
-            card["utilization_percent"] = use
-        for name in _CARD:
+        for name, (low, high) in BOUNDS.items():
             value = getattr(reading, name)
-            if value is not None and math.isfinite(value) and (value >= 0 or name == "temperature_celsius"):
+            if value is not None and low <= value <= high:
                 card[name] = value
         return "samples", card
     if isinstance(reading, ProcessReading):

@@ -59,6 +59,28 @@ REPORT: Report = {
     "rank_conflicts": ["process 166 of worker-0 has no rank, its sources differ"],
     "errors": {"unavailable": 3, "refused": 0},
     "last_error": {"seconds_ago": 240.0, "message": "no answer in time"},
+    "sampling": {
+        "samplers": [
+            {
+                "name": "nvidia",
+                "state": "ok",
+                "reason": "card 3: GPU is lost",
+                "state_seconds": 90.0,
+                "sampled_seconds_ago": 2.0,
+            },
+            {
+                "name": "npu-smi",
+                "state": "hung",
+                "reason": "no answer",
+                "state_seconds": 90.0,
+                "sampled_seconds_ago": None,
+            },
+        ],
+        "readings_sent": 1_234_567,
+        "readings_waiting": 40,
+        "readings_dropped": 7,
+        "problem": "no answer in time",
+    },
 }
 
 
@@ -85,7 +107,7 @@ def said(text: str) -> None:
 
 def family_values(page: str) -> dict[str, float]:
     return {
-        sample.name + (f"/{sample.labels['kind']}" if sample.labels else ""): sample.value
+        "/".join([sample.name, *sample.labels.values()]): sample.value
         for family in text_string_to_metric_families(page)
         for sample in family.samples
     }
@@ -214,6 +236,9 @@ def test_words_for_a_person() -> None:
         "  skipped      /logs/fifo: neither a file nor a folder",
         "  lost         12,345 bytes at 2 places, marked in the logs",
         "  conflict     process 166 of worker-0 has no rank, its sources differ",
+        "  sampler      nvidia: ok, card 3: GPU is lost; read 2 s ago",
+        "  sampler      npu-smi: hung for 2 min, no answer",
+        "  readings     1,234,567 sent, 40 wait: no answer in time; 7 lost",
         "  last error   4 min ago: no answer in time",
     ]
 
@@ -230,6 +255,7 @@ def test_what_is_not_known_is_not_printed() -> None:
         "lost_bytes": 0,
         "rank_conflicts": [],
         "last_error": None,
+        "sampling": None,
     }
     assert in_words({**REPORT, **nothing}).splitlines()[1:] == [
         "  server       http://127.0.0.1:9",
@@ -322,6 +348,11 @@ def test_the_page_of_metrics_is_prometheus_text() -> None:
         "logsvc_collector_rank_conflicts": 1,
         "logsvc_collector_errors_total/unavailable": 3,
         "logsvc_collector_errors_total/refused": 0,
+        "logsvc_collector_sampler_up/nvidia": 1,
+        "logsvc_collector_sampler_up/npu-smi": 0,
+        "logsvc_collector_readings_sent_total": 1_234_567,
+        "logsvc_collector_readings_waiting": 40,
+        "logsvc_collector_readings_lost_total": 7,
         "logsvc_collector_start_timestamp_seconds": NOW - 11_520,
         "logsvc_collector_last_success_timestamp_seconds": NOW - 2,
         "logsvc_collector_newest_line_seconds": 0.5,
