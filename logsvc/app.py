@@ -17,26 +17,32 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import WebSocketRoute
 
-from logsvc.api import download, errors, health, ingest, jobs, pages, plain, search, streams
+from logsvc.api import download, errors, health, ingest, jobs, pages, plain, samples, search, streams
 from logsvc.api.auth import Gate
 from logsvc.api.body import Bodies
 from logsvc.api.error_pages import ErrorPages
 from logsvc.api.errors import Catch
 from logsvc.api.follow import Follow
 from logsvc.api.services import API, Services
+from logsvc.api.timing import Timed
 from logsvc.api.web_files import WebFiles
 from logsvc.core.auth import Tokens
 from logsvc.core.clock import SystemClock
 from logsvc.core.follow import Hub, Pace
 from logsvc.core.ingest import Ingest
+from logsvc.core.job_metrics import JobMetrics
 from logsvc.core.jobs import Jobs
+from logsvc.core.journal import Journal
+from logsvc.core.monitor import Monitor
 from logsvc.core.notify import Notifier
+from logsvc.core.samples import Report, Samples
 from logsvc.core.sealing import Sealer
 from logsvc.core.search import Search
+from logsvc.core.utilization import Utilization
 from logsvc.errors import CannotStart
 from logsvc.metrics import Metrics
 from logsvc.model.chunk import Chunk
-from logsvc.ports import Clock, LogStore, RecordStore
+from logsvc.ports import Clock, LogStore, RecordStore, SampleStore
 from logsvc.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,8 +51,8 @@ if TYPE_CHECKING:
 DAY_SECONDS = 86_400
 
 
-class Store(LogStore, RecordStore, Protocol):
-    """What one technology gives: logs and records together."""
+class Store(LogStore, RecordStore, SampleStore, Protocol):
+    """What one technology gives: logs, records and samples together."""
 
 
 @dataclass
@@ -73,14 +79,17 @@ class Service:
         await self.services.store.open()
         try:
             await self.services.tokens.open()
-            for value in await self.services.jobs.values():
+            values = await self.services.jobs.values()
+            for value in values:
                 self.sealer.known(value)
+            await self.services.monitor.open(values)
             if self.notifier:
                 await self.notifier.open()
         except BaseException:
             await self.services.store.close()
             raise
         self._tasks.append(asyncio.create_task(self.sealer.run(), name="sealer"))
+        self._tasks.append(asyncio.create_task(self.services.monitor.run(), name="monitor"))
         if self.notifier:
             self._tasks.append(asyncio.create_task(self.notifier.run(), name="notifier"))
         self._opened = True
@@ -95,6 +104,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        await self.services.monitor.close()
         if self.notifier:
             await self.notifier.close()
         await self.services.store.close()
@@ -133,8 +143,9 @@ def build_app(settings: Settings, *, store: Store | None = None, clock: Clock | 
     app.add_middleware(Gate, settings=settings, tokens=service.services.tokens)
     app.add_middleware(Catch)
     app.add_middleware(ErrorPages)
+    app.add_middleware(Timed, metrics=service.services.metrics)
     # Routes lie flat, those that are asked most in front: nested routers cost a third of a small answer.
-    for module in (streams, ingest, search, jobs, download, health, plain, pages):
+    for module in (streams, ingest, samples, search, jobs, download, health, plain, pages):
         app.router.routes.extend(module.router.routes)
     app.router.routes.append(WebSocketRoute(f"{API}/streams/{{id}}/follow", cast(Any, Follow())))
     app.mount("/static", WebFiles(pages.INDEX))
@@ -183,10 +194,33 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
         settings.follow_lag_lines,
     )
     hub = Hub(store, pace)
-    metrics = Metrics(followers=lambda: hub.followers, store_folder=settings.data_dir)
+    metrics = Metrics(followers=lambda: hub.followers, store_folder=settings.data_dir, version=_version())
+    notifier = _notifier(settings, store, clock, metrics)
+    journal = Journal(store, notifier.tell if notifier else None)
+    monitor = Monitor(store, store, store, clock, journal, settings)
+    metrics.add(JobMetrics(monitor, clock, settings))
+
+    def accepted(report: Report, new: int) -> None:
+        metrics.samples.inc(new)
+        monitor.sampled(report, new)
+
+    def changed(value: dict[str, Any]) -> None:
+        sealer.known(value)
+        monitor.described(value)
+
+    jobs = Jobs(
+        store,
+        store,
+        clock,
+        monitor,
+        retention_days=settings.retention_days,
+        require_archive_for_ascend=settings.require_archive_for_ascend,
+        changed=changed,
+    )
 
     def acknowledged(chunks: Sequence[Chunk]) -> None:
         metrics.acknowledged(chunks)
+        monitor.logged(chunks)
         for job in {chunk.stream.job for chunk in chunks}:
             sealer.touched(job)
 
@@ -198,14 +232,10 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
             store=store,
             tokens=Tokens(store, clock, settings.data_dir, session_seconds=settings.session_days * DAY_SECONDS),
             ingest=Ingest(store, acknowledged),
-            jobs=Jobs(
-                store,
-                store,
-                clock,
-                retention_days=settings.retention_days,
-                require_archive_for_ascend=settings.require_archive_for_ascend,
-                ended=sealer.ended,
-            ),
+            samples=Samples(store, store, clock, accepted),
+            monitor=monitor,
+            utilization=Utilization(jobs, store, monitor, clock),
+            jobs=jobs,
             search=Search(store),
             hub=hub,
             bodies=Bodies(max_body_bytes=settings.max_body_bytes, max_bodies_bytes=settings.max_bodies_bytes),
@@ -213,7 +243,7 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
             searches=asyncio.Semaphore(settings.max_searches),
         ),
         sealer,
-        _notifier(settings, store, clock, metrics),
+        notifier,
         [],
     )
 

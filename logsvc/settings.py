@@ -82,6 +82,18 @@ class Settings(BaseSettings):
     follow_lag_lines: int = Field(
         100_000, ge=1000, description="Lines that a stream may run ahead of its followers before a gap mark skips them."
     )
+    sample_stale_seconds: float = Field(
+        60.0, ge=1, le=3600, description="Age from which a card's last sample says nothing of now any more."
+    )
+    findings_interval_seconds: float = Field(
+        60.0, ge=1, le=3600, description="Time between two looks of the rules on low use at a job."
+    )
+    metrics_max_jobs: int = Field(
+        500, ge=0, le=100_000, description="Jobs that `/metrics` tells of at most, the newest of those that run first."
+    )
+    metrics_max_cards: int = Field(
+        4096, ge=0, le=1_000_000, description="Cards of jobs that `/metrics` has series of at most."
+    )
     low_utilization_percent: float = Field(
         50.0, ge=0, le=100, description="A job whose mean utilization of worker-0 lies below is flagged."
     )

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from logsvc.api.errors import error_response
+from logsvc.api.errors import error_response, note
 from logsvc.core.auth import Principal, Tokens, operating_user
 from logsvc.errors import Forbidden, LogsvcError, Unauthorized
 from logsvc.settings import Settings, is_loopback
@@ -128,6 +128,7 @@ def bearer(headers: Headers) -> str | None:
 
 async def refuse(error: LogsvcError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer an error, on a WebSocket before its upgrade."""
+    note(scope, error)
     response = error_response(error)
     if scope["type"] == "http":
         await response(scope, receive, send)

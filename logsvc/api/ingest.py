@@ -94,6 +94,9 @@ async def post_batch(request: Request) -> JSON:
     held = services(request)
     async with held.bodies.unfolded(request) as body:
         results = await held.ingest.chunks(frames(body, principal(request).owner))
+    for one in results:
+        if isinstance(one, LogsvcError):
+            held.metrics.ingest_errors.labels(one.code).inc()
     return JSON({"results": [error_body(one) if isinstance(one, LogsvcError) else _shown(one) for one in results]})
 
 

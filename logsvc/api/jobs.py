@@ -64,7 +64,7 @@ class JobPut(BaseModel):
 
 @router.put(
     "/jobs/{job}",
-    responses=schemas.answers(schemas.JOB, 400, 409, 413, 415, 422, 507),
+    responses=schemas.answers(schemas.ONE_JOB, 400, 409, 413, 415, 422, 507),
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": JobPut.model_json_schema()}}}
     },
@@ -132,7 +132,7 @@ async def list_jobs(request: Request) -> JSON:
     return JSON(await services(request).jobs.page(query))
 
 
-@router.get("/jobs/{job}", responses=schemas.answers(schemas.JOB, 404), summary="One job")
+@router.get("/jobs/{job}", responses=schemas.answers(schemas.ONE_JOB, 404), summary="One job")
 async def get_job(request: Request, job: str) -> JSON:
-    """What was put, and what the logs tell."""
+    """What was put, and what the logs and the readings of its cards tell."""
     return JSON(await services(request).jobs.get(job))

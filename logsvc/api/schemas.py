@@ -97,6 +97,37 @@ STREAM = object_(
     last_chunk_at=MOMENT,
 )
 STREAMS = object_(streams=array(STREAM))
+NUMBER: Schema = {"type": "number"}
+STATE: Schema = {"type": "string", "enum": ["measured", "stale", "no_data", "none"]}
+FINDING = object_(
+    name=TEXT,
+    since=MOMENT,
+    reason=TEXT,
+    advice=TEXT,
+    numbers={"type": "object", "additionalProperties": NUMBER},
+    tasks=array(TEXT),
+    devices=array(object_(task=TEXT, device=TEXT)),
+    to=nullable(MOMENT),
+    lines=array(object_(stream=TEXT, n=INTEGER)),
+    **{"from": nullable(MOMENT)},
+)
+EVENT = object_(at=MOMENT, name=TEXT, change={"type": "string", "enum": ["raised", "cleared"]}, reason=TEXT)
+HANG = object_(
+    stage={"type": "integer", "minimum": 0, "maximum": 2},
+    io_still_seconds=NUMBER,
+    cycles=INTEGER,
+    variance=nullable(NUMBER),
+    median_percent=nullable(NUMBER),
+    since=MOMENT,
+    reason=TEXT,
+)
+SAMPLER = object_(
+    task=TEXT,
+    name=TEXT,
+    state={"type": "string", "enum": ["ok", "failed", "hung", "absent"]},
+    reason=TEXT,
+    at=MOMENT,
+)
 JOB = object_(
     id=TEXT,
     name=nullable(TEXT),
@@ -114,13 +145,41 @@ JOB = object_(
     labels={"type": "object", "additionalProperties": TEXT},
     tasks=array(TEXT),
     flags=array(TEXT),
-    findings=array(object_(name=TEXT, since=MOMENT, reason=TEXT, advice=TEXT)),
-    mean_utilization_percent=nullable({"type": "number"}),
+    findings=array(FINDING),
+    mean_utilization_percent=nullable(NUMBER),
+    utilization_state=STATE,
+    utilization_sparkline_percent=nullable(array(nullable(NUMBER))),
     log_bytes=INTEGER,
     last_chunk_at=nullable(MOMENT),
     expires_at=nullable(MOMENT),
 )
 JOBS = object_(jobs=array(JOB), next=nullable(TEXT))
+ONE_JOB: Schema = {"allOf": [JOB, object_(hang=nullable(HANG), events=array(EVENT), samplers=array(SAMPLER))]}
+_BUCKETS = object_(min=array(nullable(NUMBER)), mean=array(nullable(NUMBER)), max=array(nullable(NUMBER)))
+_MEAN = {"mean_percent": NUMBER, "readings": INTEGER}
+UTILIZATION = object_(
+    job=TEXT,
+    to=MOMENT,
+    bucket_seconds=NUMBER,
+    state=STATE,
+    series=array(
+        object_(
+            task=nullable(TEXT),
+            device=nullable(TEXT),
+            kind=TEXT,
+            readings={"type": "object", "additionalProperties": _BUCKETS},
+        )
+    ),
+    means=object_(
+        mean_utilization_percent=nullable(NUMBER),
+        job_percent=nullable(NUMBER),
+        tasks=array(object_(task=TEXT, **_MEAN)),
+        devices=array(object_(task=TEXT, device=TEXT, kind=TEXT, **_MEAN)),
+    ),
+    log_lines=nullable(array(INTEGER)),
+    events=array(EVENT),
+    **{"from": MOMENT},
+)
 APPENDED = object_(stream=nullable(TEXT), next_offset=INTEGER)
 BATCH = object_(results=array({"anyOf": [APPENDED, ERROR]}))
 GENERATION = object_(
@@ -153,7 +212,16 @@ _ERROR_TEXTS = {
 def answers(schema: Schema | None, *errors: int, media: str = "application/json") -> dict[int | str, dict[str, Any]]:
     """The answers of a call, for `responses`: its own, and the errors besides 401 and 503."""
     content = {media: {"schema": schema or {"type": "string", "format": "binary"}}}
-    told: dict[int | str, dict[str, Any]] = {200: {"description": "Done.", "content": content}}
-    for status in (401, 403, *errors, 503):
-        told[status] = {"description": _ERROR_TEXTS[status], "content": {"application/json": {"schema": ERROR}}}
-    return told
+    return {200: {"description": "Done.", "content": content}, **_refusals(*errors)}
+
+
+def empty(*errors: int) -> dict[int | str, dict[str, Any]]:
+    """The answers of a call that has nothing to say; as `answers` otherwise."""
+    return {204: {"description": "Done."}, **_refusals(*errors)}
+
+
+def _refusals(*errors: int) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {"description": _ERROR_TEXTS[status], "content": {"application/json": {"schema": ERROR}}}
+        for status in (401, 403, *errors, 503)
+    }

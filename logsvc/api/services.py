@@ -14,7 +14,10 @@ from logsvc.core.auth import Principal, Tokens
 from logsvc.core.follow import Hub
 from logsvc.core.ingest import Ingest
 from logsvc.core.jobs import Jobs
+from logsvc.core.monitor import Monitor
+from logsvc.core.samples import Samples
 from logsvc.core.search import Search
+from logsvc.core.utilization import Utilization
 from logsvc.metrics import Metrics
 from logsvc.ports import Clock, LogStore
 from logsvc.settings import Settings
@@ -32,6 +35,9 @@ class Services:
     store: LogStore
     tokens: Tokens
     ingest: Ingest
+    samples: Samples
+    monitor: Monitor
+    utilization: Utilization
     jobs: Jobs
     search: Search
     hub: Hub

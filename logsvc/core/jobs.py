@@ -7,8 +7,8 @@ job and a call that describes it may come in any order, from several processes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from logsvc.core.clock import rfc3339
 from logsvc.core.listing import JobQuery, Page, page_of
@@ -23,15 +23,35 @@ ATTEMPTS = 20  # of a compare-and-swap; each loss means that somebody else got t
 LIST_RECORDS = 1000
 
 log = logging.getLogger(__name__)
-Ended = Callable[[str, float | None], None]
+Changed = Callable[[dict[str, Any]], None]
+
+
+class Watched(Protocol):
+    """What is seen of jobs while they run; `core.monitor` gives it."""
+
+    async def refresh(self, jobs: Iterable[str] | None = None) -> None:
+        """Let what is seen of these jobs (None: of all) be of this moment."""
+        ...
+
+    def flags(self, job: str) -> list[str]:
+        """Names of what is wrong with a job now."""
+        ...
+
+    def shown(self, job: str) -> dict[str, Any]:
+        """Fields of a job wherever it is shown."""
+        ...
+
+    async def detail(self, job: str) -> dict[str, Any]:
+        """These, and those of a job that is shown alone."""
+        ...
 
 
 class Jobs:
     """
-    Records of jobs, with what the log store holds of them.
+    Records of jobs, with what the log store holds of them and what is seen of their cards.
 
     Args:
-        ended: called with a job and when it ended (None: it runs) at each change.
+        changed: called with the record of a job at each change.
     """
 
     def __init__(
@@ -39,25 +59,24 @@ class Jobs:
         records: RecordStore,
         store: LogStore,
         clock: Clock,
+        watched: Watched,
         *,
         retention_days: int,
         require_archive_for_ascend: bool,
-        ended: Ended = lambda job, at: None,
+        changed: Changed = lambda value: None,
     ) -> None:
-        self._records, self._store, self._clock = records, store, clock
+        self._records, self._store, self._clock, self._watched = records, store, clock, watched
         self._retention_seconds = retention_days * DAY_SECONDS
         self._require_archive = require_archive_for_ascend
-        self._ended = ended
+        self._changed = changed
 
     async def get(self, job: str) -> dict[str, Any]:
         """
-        One job in its public form.
+        One job in its public form, with what only its page shows.
 
         Raises: NotFound, also where `job` is no job id.
         """
-        record = await self.record(job)
-        totals = await self._store.job_totals([job])
-        return self.shown(record.value, totals.get(job))
+        return await self._detail(job, (await self.record(job)).value)
 
     async def record(self, job: str) -> Record:
         """The record; raises NotFound."""
@@ -87,16 +106,21 @@ class Jobs:
                 await self._records.put(JOB_KIND, job, value, expected=record.version if record else 0)
             except Conflict:
                 continue
-            self._ended(job, ended_at(value))
+            self._changed(value)
             log.info("job_put", extra={"job": job, "status": value["status"], "made": record is None})
-            totals = await self._store.job_totals([job])
-            return self.shown(value, totals.get(job))
+            return await self._detail(job, value)
         raise Conflict(f"Job {job} is being changed by many at once; try again.")
 
     async def page(self, query: JobQuery) -> dict[str, Any]:
         """A page of jobs in their public form, and where the next one starts."""
-        page: Page = page_of(await self.values(), query)
-        totals = await self._store.job_totals([value["id"] for value in page.values])
+        values = await self.values()
+        if query.flag is not None:
+            await self._watched.refresh()
+            values = [value for value in values if query.flag in self._watched.flags(value["id"])]
+        page: Page = page_of(values, query)
+        ids = [value["id"] for value in page.values]
+        totals = await self._store.job_totals(ids)
+        await self._watched.refresh(ids)
         return {"jobs": [self.shown(value, totals.get(value["id"])) for value in page.values], "next": page.next}
 
     async def values(self) -> list[dict[str, Any]]:
@@ -124,15 +148,17 @@ class Jobs:
         last = totals.last_chunk_at if totals else None
         end = ended_at(value)
         view.update(
+            self._watched.shown(value["id"]),
             tasks=totals.tasks if totals else [],
-            flags=[],
-            findings=[],
-            mean_utilization_percent=None,
             log_bytes=totals.log_bytes if totals else 0,
             last_chunk_at=rfc3339(last),
             expires_at=None if end is None else rfc3339(max(end, last or end) + self._retention_seconds),
         )
         return view
+
+    async def _detail(self, job: str, value: dict[str, Any]) -> dict[str, Any]:
+        totals = await self._store.job_totals([job])
+        return {**self.shown(value, totals.get(job)), **await self._watched.detail(job)}
 
     def _merged(self, value: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         merged = {**value, **given}

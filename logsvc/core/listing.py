@@ -27,7 +27,7 @@ class JobQuery:
         owner, type, resource_pool: the whole of it.
         statuses: any of these.
         created_after, created_before: Unix seconds; at or after, and before.
-        flag: name of something that is wrong with the job now.
+        flag: name of something that is wrong with the job now; records do not hold it, so `core.jobs` looks.
         sort: one of `SORTS`; `descending`: largest first.
         cursor: `next` of the page before.
     """
@@ -67,7 +67,6 @@ class JobQuery:
             (not self.statuses or value.get("status") in self.statuses)
             and (self.created_after is None or created >= self.created_after)
             and (self.created_before is None or created < self.created_before)
-            and (self.flag is None or self.flag in value.get("flags", ()))
         )
 
 

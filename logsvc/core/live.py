@@ -1,0 +1,284 @@
+"""What the service knows of a job from what came since it started: last readings, rates, the last hour.
+
+All of it is derived and may be lost: the stores hold the truth. No I/O, bounded by the job's cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from logsvc.core.hang import HangState, HangWatch, ProcessIo
+from logsvc.core.jobs import ended_at
+from logsvc.core.samples import Report, SamplerReport
+from logsvc.model.chunk import Chunk
+from logsvc.model.line import MARKS, SystemRule
+from logsvc.model.sample import DEVICE_KINDS, READINGS, Pooled, Sample, SeriesName, Values
+from logsvc.model.stream import StreamName
+from logsvc.ports import BucketSeries, RawSeries
+
+SPARK_SLOTS = 30
+SLOT_MS = 120_000
+FLAGGED_TASK = "worker-0"
+MAX_SAMPLERS = 4096  # told of one job
+MAX_PROCESSES = 65_536  # of one job between two cycles
+
+
+@dataclass(slots=True)
+class Usage:
+    """Time of cards since the service started; what was not measured does not count."""
+
+    card_seconds: float = 0.0
+    idle_card_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class LogRate:
+    """Lines and bytes of a task that no sample tells of yet."""
+
+    lines: int = 0
+    bytes: int = 0
+
+
+@dataclass(eq=False)
+class LiveJob:
+    """
+    One job, as seen since the service started.
+
+    Attributes:
+        value: its record, as last seen; None: not read yet.
+        latest: last sample of each card, host and mount: Unix milliseconds, values.
+        pooled: of all cards, as the store last told; None: not asked yet. `stale_pooled`: samples came since.
+        held: findings in their public form, by name; those of a job that ended stay.
+        hang_detect_minutes: of the job's container; None: the setting.
+        resumed_hang: a hang was found before a restart, and nothing has shown yet whether it lasts.
+    """
+
+    id: str
+    value: dict[str, Any] | None = None
+    latest: dict[SeriesName, tuple[int, Values]] = field(default_factory=dict)
+    last_reading_ms: int | None = None
+    pooled: list[Pooled] | None = None
+    stale_pooled: bool = True
+    restored: bool = False
+    measured: bool = False  # something of it was sampled since the service started
+    sampled_since_look: bool = False
+    final: bool = False  # looked at since it ended
+    held: dict[str, dict[str, Any]] = field(default_factory=dict)
+    samplers: dict[tuple[str, str], tuple[SamplerReport, float]] = field(default_factory=dict)
+    hang_detect_minutes: float | None = None
+    watch: HangWatch | None = None
+    hang: HangState | None = None
+    processes: dict[str, int] = field(default_factory=dict)  # by task, as the watch saw them last
+    resumed_hang: bool = False
+    next_cycle: float = 0.0
+    next_findings: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    log_lines: int = 0
+    log_bytes: int = 0
+    unwritten: dict[str, LogRate] = field(default_factory=dict)
+    _slots: dict[int, list[float]] = field(default_factory=dict)
+    _ends: dict[StreamName, int] = field(default_factory=dict)
+    _processes: dict[SeriesName, ProcessIo] = field(default_factory=dict)
+    _counters: dict[SeriesName, ProcessIo] = field(default_factory=dict)
+    _fresh_lines: dict[str, int] = field(default_factory=dict)
+    _moved: bool = False
+
+    # What it is
+
+    @property
+    def status(self) -> str:
+        """Of its record."""
+        return str((self.value or {}).get("status", "running"))
+
+    @property
+    def ended_at(self) -> float | None:
+        """Unix seconds; None while it has not."""
+        return ended_at(self.value) if self.value else None
+
+    @property
+    def is_cpu_job(self) -> bool:
+        """True where the job was described as one without cards."""
+        return bool(self.value) and (self.value or {}).get("accelerator") == "none"
+
+    @property
+    def has_cards(self) -> bool:
+        """True once a card of it gave a reading."""
+        return self.last_reading_ms is not None
+
+    def state(self, now: float, stale_seconds: float) -> str:
+        """`measured`, `stale`, `no_data`, or `none` for a CPU job."""
+        if self.is_cpu_job:
+            return "none"
+        if self.last_reading_ms is None:
+            return "no_data"
+        gone = now - self.last_reading_ms / 1000 > stale_seconds
+        return "stale" if gone and self.ended_at is None else "measured"
+
+    # What comes
+
+    def sampled(self, report: Report, new: int, now: float, stale_seconds: float) -> None:
+        """A report is durable; `new` of its samples were not held before."""
+        if report.samplers is not None:
+            for told in report.samplers:
+                if len(self.samplers) < MAX_SAMPLERS or (report.task, told.name) in self.samplers:
+                    self.samplers[report.task, told.name] = (told, now)
+        if report.hang_detect_minutes is not None:
+            self.hang_detect_minutes = report.hang_detect_minutes
+        if not new:
+            return
+        self.measured = self.sampled_since_look = self.stale_pooled = True
+        now_ms = round(now * 1000)
+        for sample in report.samples:
+            kind = sample.series.kind
+            if kind == "process":
+                self._process(sample)
+            elif self._keep(sample, now_ms, stale_seconds) and kind in DEVICE_KINDS:
+                self._spark(sample)
+
+    def logged(self, chunk: Chunk) -> None:
+        """A chunk is durable; what of it was held before does not count."""
+        name = chunk.stream
+        start, end = chunk.offset, chunk.offset + len(chunk.data)
+        known = self._ends.get(name, start)
+        if end <= known:
+            return
+        self._ends[name] = end
+        data = chunk.data if known <= start else chunk.data[known - start :]
+        lines = data.count(b"\n")
+        spoken = user_lines(data)
+        if spoken:
+            self._fresh_lines[name.task] = self._fresh_lines.get(name.task, 0) + spoken
+            self._moved = True
+        self.log_bytes += len(data)
+        self.log_lines += lines
+        if "-proc-rank-" not in name.path:  # says what its worker's log says
+            rate = self.unwritten.setdefault(name.task, LogRate())
+            rate.lines += lines
+            rate.bytes += len(data)
+
+    def ended(self) -> None:
+        """The job ended: nothing of it hangs any more, and its streams need not be remembered."""
+        self.watch = self.hang = None
+        self.resumed_hang = False
+        self._ends.clear()
+        self._processes.clear()
+        self._counters.clear()
+        self._fresh_lines.clear()
+
+    def fresh_io(self) -> tuple[list[ProcessIo], dict[str, int], bool]:
+        """Counters of processes and log lines since the call before, and whether any of them moved."""
+        told = list(self._processes.values()), dict(self._fresh_lines), self._moved
+        self._counters = dict(self._processes)  # a process that is gone is not compared with again
+        self._processes.clear()
+        self._fresh_lines.clear()
+        self._moved = False
+        return told
+
+    # What the stores tell after a restart
+
+    def restore(self, cards: Iterable[RawSeries], hour: Sequence[BucketSeries], first_slot: int) -> None:
+        """Last readings and the last hour, as the store has them; what came meanwhile goes before."""
+        for series in cards:
+            names = READINGS[series.series.kind]
+            values = tuple(
+                None
+                if name not in series.readings or np.isnan(series.readings[name][-1])
+                else float(series.readings[name][-1])
+                for name in names
+            )
+            at_ms = int(series.at_ms[-1])
+            held = self.latest.get(series.series)
+            if held is None or held[0] < at_ms:
+                self.latest[series.series] = (at_ms, values)
+        self._slots = {}
+        for one in hour:
+            if one.series.task == FLAGGED_TASK and "utilization_percent" in one.readings:
+                buckets = one.readings["utilization_percent"]
+                for index in np.flatnonzero(buckets.count):
+                    slot = self._slots.setdefault(first_slot + int(index), [0.0, 0])
+                    slot[0] += float(buckets.mean[index] * buckets.count[index])
+                    slot[1] += int(buckets.count[index])
+        self.restored = True
+
+    def pool(self, pooled: list[Pooled]) -> None:
+        """The exact sums of all cards."""
+        self.pooled, self.stale_pooled = pooled, False
+        last = max((one.last_ms for one in pooled), default=None)
+        if last is not None:
+            self.last_reading_ms = max(last, self.last_reading_ms or 0)
+
+    # What is shown
+
+    def sparkline(self, now: float) -> list[float | None] | None:
+        """Mean of the cards of worker-0 over the last hour up to now or the job's end, in 30 parts."""
+        if not self.has_cards or self.is_cpu_job:
+            return None
+        last = int((self.ended_at or now) * 1000) // SLOT_MS
+        found: list[float | None] = []
+        for slot in range(last - SPARK_SLOTS + 1, last + 1):
+            total, count = self._slots.get(slot, (0.0, 0))
+            found.append(round(total / count, 1) if count else None)
+        return found
+
+    # Helpers
+
+    def _keep(self, sample: Sample, now_ms: int, stale_seconds: float) -> bool:
+        """Take a sample as the last of its series; False where it is older than the one held."""
+        held = self.latest.get(sample.series)
+        if held is not None and sample.at_ms <= held[0] <= now_ms:
+            if sample.at_ms < held[0]:
+                self.restored = False  # came late: the hour is read again from the store
+            return False
+        self.latest[sample.series] = (sample.at_ms, sample.values)
+        if sample.series.kind in DEVICE_KINDS and sample.values[0] is not None:
+            last = self.last_reading_ms
+            self.last_reading_ms = sample.at_ms if last is None or last > now_ms else max(last, sample.at_ms)
+            if held is not None and 0 < sample.at_ms - held[0] <= stale_seconds * 1000:
+                seconds = (sample.at_ms - held[0]) / 1000
+                self.usage.card_seconds += seconds
+                self.usage.idle_card_seconds += seconds * (1 - sample.values[0] / 100)
+        return True
+
+    def _spark(self, sample: Sample) -> None:
+        value = sample.values[0]
+        if value is None or sample.series.task != FLAGGED_TASK:
+            return
+        number = sample.at_ms // SLOT_MS
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = [0.0, 0]
+            for old in [one for one in self._slots if one <= number - 2 * SPARK_SLOTS]:
+                del self._slots[old]
+        slot[0] += value
+        slot[1] += 1
+
+    def _process(self, sample: Sample) -> None:
+        read, written = sample.values
+        if read is None and written is None:
+            return
+        name = sample.series
+        io = ProcessIo(name.task, int(name.name), sample.at_ms, int(read or 0), int(written or 0))
+        held = self._processes.get(name) or self._counters.get(name)
+        if held is not None and held.at_ms >= io.at_ms:
+            return
+        if held is not None and held[3:] != io[3:]:
+            self._moved = True
+        if len(self._processes) < MAX_PROCESSES or name in self._processes:
+            self._processes[name] = io
+
+
+def user_lines(data: bytes) -> int:
+    """
+    How many lines of a chunk the platform did not write, the beginning of one included.
+
+    A record of the platform that began in an earlier chunk counts: that errs towards a job that works.
+    """
+    folded = data.lower()
+    if not any(mark in folded for mark in MARKS):
+        return data.count(b"\n") + (not data.endswith(b"\n"))
+    rule = SystemRule()
+    return sum(not rule.feed(line) for line in data.removesuffix(b"\n").split(b"\n"))

@@ -1,0 +1,416 @@
+"""Watches every job: is it measured, does it use its cards, does it hang; raises and clears what it finds.
+
+Samples and log lines are noted as they are committed (`core/live.py`). The rules look at intervals: the
+heavy part is reading a window of raw samples, and runs beside the event loop. The truth is in the
+stores: after a restart the last readings are read from there, findings and events from their records
+(`core/journal.py`), and a hang watch starts anew: time in which nobody looked is not stillness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from logsvc.core.checkpoints import Checkpoints
+from logsvc.core.clock import rfc3339
+from logsvc.core.findings.finding import Finding
+from logsvc.core.findings.rules import findings_of
+from logsvc.core.findings.view import JobView, Limits
+from logsvc.core.hang import HangRules, HangWatch
+from logsvc.core.hang_use import movement
+from logsvc.core.journal import Journal, moment, shown_finding
+from logsvc.core.live import SLOT_MS, SPARK_SLOTS, LiveJob
+from logsvc.core.low_use import flagged_mean, low_utilization
+from logsvc.core.notify import Event
+from logsvc.core.samples import Report, SamplerReport
+from logsvc.errors import LogsvcError
+from logsvc.model.chunk import Chunk
+from logsvc.model.job import JOB_KIND
+from logsvc.model.sample import DEVICE_KINDS, Sample, SampleQuery, SeriesName
+from logsvc.ports import Clock, LogStore, RecordStore, SampleStore
+from logsvc.settings import Settings
+
+LOOK_SECONDS = 2.0
+MINUTE_MS = 60_000
+FLAGS = ("low_utilization", "hung")
+FINDING_READINGS = frozenset(("utilization_percent", "memory_used_bytes", "memory_total_bytes", "process_count"))
+UTILIZATION = frozenset(("utilization_percent",))
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """
+    Live state of all jobs, and what is wrong with them.
+
+    Args:
+        journal: where findings and events become durable.
+    """
+
+    def __init__(
+        self,
+        records: RecordStore,
+        logs: LogStore,
+        samples: SampleStore,
+        clock: Clock,
+        journal: Journal,
+        settings: Settings,
+    ) -> None:
+        self._records, self._samples, self._clock, self._journal = records, samples, clock, journal
+        self._settings = settings
+        self._stale_seconds = settings.sample_stale_seconds
+        self._limits, self._hang_rules = Limits.of(settings), HangRules.of(settings)
+        self._checkpoints = Checkpoints(logs)
+        self._jobs: dict[str, LiveJob] = {}
+        self._watched: set[str] = set()  # those that the next look goes through
+        self._untold: set[str] = set()
+        self._minute = 0
+        self._settling = asyncio.Lock()
+
+    # Life
+
+    async def open(self, values: Iterable[dict[str, Any]]) -> None:
+        """Take up where the service ended; `values` are the records of all jobs."""
+        self._minute = self._now_ms() // MINUTE_MS
+        held = await self._journal.all()
+        for value in values:
+            self.described(value)
+            record = held.get(value["id"])
+            if record is not None:
+                self._take_up(self._jobs[value["id"]], record)
+
+    async def close(self) -> None:
+        """Write what was counted since the last minute; `run` has ended before."""
+        await self._write_rates(self._now_ms())
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except LogsvcError as error:
+                log.warning("look_put_off", extra={"code": error.code, "reason": error.message})
+            except Exception:
+                log.exception("look_failed")
+
+    # What comes
+
+    def described(self, value: dict[str, Any]) -> None:
+        """The record of a job is this now."""
+        live = self._live(value["id"])
+        before = live.ended_at
+        live.value = value
+        if live.ended_at is None:
+            live.final = False
+        elif before is None:
+            live.ended()
+        self._watched.add(live.id)
+
+    def sampled(self, report: Report, new: int) -> None:
+        """A report is durable; `new` of its samples were not held before."""
+        live = self._live(report.job)
+        live.sampled(report, new, self._clock.now(), self._stale_seconds)
+        self._watched.add(live.id)
+
+    def logged(self, chunks: Sequence[Chunk]) -> None:
+        """These chunks are durable."""
+        for chunk in chunks:
+            live = self._live(chunk.stream.job)
+            live.logged(chunk)
+            self._watched.add(live.id)
+
+    # What is asked
+
+    async def refresh(self, jobs: Iterable[str] | None = None) -> None:
+        """Let means and the manual's flag of these jobs (None: of all that are watched) be of this moment."""
+        asked = [self._jobs[job] for job in (list(self._watched) if jobs is None else jobs) if job in self._jobs]
+        await self._pool([live for live in asked if live.stale_pooled])
+        for live in asked:
+            if not live.restored and live.has_cards:
+                await self._restore(live)
+
+    def flags(self, job: str) -> list[str]:
+        """Names of what is wrong with a job now."""
+        live = self._jobs.get(job)
+        if live is None:
+            return []
+        return [name for name in FLAGS if name in live.held and not (name == "hung" and live.ended_at is not None)]
+
+    def shown(self, job: str) -> dict[str, Any]:
+        """Fields of a job in a list; `refresh` was called for it before."""
+        live = self._jobs.get(job) or LiveJob(job)
+        now = self._clock.now()
+        mean = None if live.is_cpu_job else flagged_mean(live.pooled or ())
+        return {
+            "flags": self.flags(job),
+            "findings": list(live.held.values()),
+            "mean_utilization_percent": mean.percent if mean else None,
+            "utilization_state": live.state(now, self._stale_seconds),
+            "utilization_sparkline_percent": live.sparkline(now),
+        }
+
+    async def detail(self, job: str) -> dict[str, Any]:
+        """What `shown` gives, and what only the page of a job shows."""
+        await self.refresh([job])
+        live = self._jobs.get(job) or LiveJob(job)
+        return {
+            **self.shown(job),
+            "hang": _shown_hang(live),
+            "events": await self._journal.events(job),
+            "samplers": [
+                {"task": task, "name": name, "state": told.state, "reason": told.reason, "at": rfc3339(at)}
+                for (task, name), (told, at) in sorted(live.samplers.items())
+            ],
+        }
+
+    async def events(self, job: str) -> list[dict[str, Any]]:
+        """The last events of a job, oldest first."""
+        return await self._journal.events(job)
+
+    def state(self, job: str) -> str:
+        """`measured`, `stale`, `no_data` or `none`."""
+        live = self._jobs.get(job) or LiveJob(job)
+        return live.state(self._clock.now(), self._stale_seconds)
+
+    def jobs(self) -> list[LiveJob]:
+        """All jobs, for whoever counts them."""
+        return list(self._jobs.values())
+
+    # Looking
+
+    async def look(self) -> None:
+        """Do what is due now."""
+        now_ms = self._now_ms()
+        if now_ms // MINUTE_MS > self._minute:
+            self._minute = now_ms // MINUTE_MS
+            await self._write_rates(now_ms)
+        for job in list(self._untold):
+            await self._journal.tell(job)
+            self._untold.discard(job)
+        watched = [self._jobs[job] for job in list(self._watched)]
+        await self._pool([live for live in watched if live.stale_pooled])
+        for live in watched:
+            try:
+                await self._look_at(live)
+            except LogsvcError as error:
+                log.warning("look_put_off", extra={"job": live.id, "code": error.code, "reason": error.message})
+
+    async def _look_at(self, live: LiveJob) -> None:
+        now = self._clock.now()
+        if not live.restored and live.has_cards:
+            await self._restore(live)
+        ended = live.ended_at
+        if ended is None:
+            if live.measured and not live.is_cpu_job and now >= live.next_cycle:
+                live.next_cycle = now + self._settings.hang_cycle_seconds
+                await self._cycle(live, now)
+            if now >= live.next_findings:
+                live.next_findings = now + self._settings.findings_interval_seconds
+                live.sampled_since_look = False
+                await self._find(live, now)
+        elif not live.final or live.sampled_since_look:
+            live.sampled_since_look = False
+            await self._find(live, ended, final=True)
+            live.final = True
+            self._checkpoints.forget(live.id)
+        else:
+            self._watched.discard(live.id)
+
+    async def _cycle(self, live: LiveJob, now: float) -> None:
+        rules = self._hang_rules
+        if live.hang_detect_minutes is not None:
+            rules = replace(rules, hang_detect_minutes=live.hang_detect_minutes)
+        watch = live.watch = live.watch or HangWatch(rules)
+        watch.rules = rules
+        query = SampleQuery(round((now - watch.window_seconds) * 1000), round(now * 1000) + 1, readings=UTILIZATION)
+        cards = await self._samples.raw_samples(live.id, query)
+        processes, lines, moved = live.fresh_io()
+        live.hang = watch.cycle(round(now * 1000), processes=processes, cards=cards, log_lines=lines)
+        live.processes = dict(watch.processes)
+        if live.resumed_hang:
+            use = movement(cards, window_ms=rules.hang_window_minutes * MINUTE_MS)
+            works = use is not None and (
+                use.variance > rules.hang_variance or use.median_points > rules.hang_median_points
+            )
+            live.resumed_hang = not (moved or works or live.hang.stage == 2)
+        if (live.hang.stage == 2) != ("hung" in live.held):
+            live.next_findings = now
+
+    async def _find(self, live: LiveJob, now: float, *, final: bool = False) -> None:
+        found: list[Finding] = []
+        if live.has_cards or live.hang is not None:
+            now_ms = round(now * 1000)
+            start_ms = now_ms - round(self._limits.findings_window_minutes * MINUTE_MS)
+            cards = await self._samples.raw_samples(
+                live.id, SampleQuery(start_ms, now_ms + 1, readings=FINDING_READINGS)
+            )
+            view = JobView(
+                now_ms=now_ms,
+                window_start_ms=start_ms,
+                accelerator=(live.value or {}).get("accelerator"),
+                pooled=live.pooled or (),
+                cards=cards,
+                processes=live.processes,
+                checkpoints=await self._checkpoints.of(live.id, start_ms) if cards else (),
+                hang=live.hang,
+            )
+            found = await asyncio.to_thread(findings_of, view, self._limits)
+        await self._settle(live, {one.name: one for one in found}, now, final=final)
+
+    async def _settle(
+        self,
+        live: LiveJob,
+        found: dict[str, Finding],
+        now: float,
+        *,
+        only: frozenset[str] | None = None,
+        final: bool = False,
+    ) -> None:
+        """What was found is what is held now; of `only` these names."""
+        async with self._settling:
+            now_ms = round(now * 1000)
+            held = {name: one for name, one in live.held.items() if only is not None and name not in only}
+            events: list[Event] = []
+            for name, finding in found.items():
+                before = live.held.get(name)
+                lasts = before is not None and not _is_over(before)
+                since_ms = finding.since_ms if finding.since_ms is not None else now_ms
+                held[name] = shown_finding(finding, since_ms=since_ms)
+                if before is not None and lasts and finding.since_ms is None:
+                    held[name]["since"] = before["since"]
+                if not lasts:
+                    events.append(
+                        Event(live.id, now, name, "raised", finding.reason, finding.advice, dict(finding.numbers))
+                    )
+            for name, before in live.held.items():
+                if name in held:
+                    continue
+                if name == "hung" and live.resumed_hang and not final:
+                    held[name] = before
+                elif name == "hung" and final:
+                    held[name] = before if _is_over(before) else {**before, "to": moment(now_ms)}
+                    if not _is_over(before):
+                        events.append(Event(live.id, now, name, "cleared", "The job ended."))
+                elif not _is_over(before):
+                    events.append(Event(live.id, now, name, "cleared", _cleared_reason(live, name)))
+            if events or (final and not live.final and (held or live.has_cards or live.samplers)):
+                await self._journal.write(live.id, self._recorded(live, held, final=final), events)
+            live.held = held
+
+    # The stores
+
+    async def _pool(self, lives: Sequence[LiveJob]) -> None:
+        """Ask for exact sums, and judge the manual's flag by them."""
+        for live in lives:
+            live.stale_pooled = False  # samples that come while the store is asked set it again
+        pooled = await self._samples.pooled([live.id for live in lives]) if lives else {}
+        for live in lives:
+            stale = live.stale_pooled
+            live.pool(pooled.get(live.id, []))
+            live.stale_pooled = stale
+            if live.value is None:
+                record = await self._records.get(JOB_KIND, live.id)
+                live.value = record.value if record else None
+            view = JobView(now_ms=0, window_start_ms=0, pooled=live.pooled or ())
+            low = None if live.is_cpu_job else low_utilization(view, self._limits)
+            if (low is not None) != ("low_utilization" in live.held):
+                await self._settle(
+                    live,
+                    {low.name: low} if low else {},
+                    live.ended_at or self._clock.now(),
+                    only=frozenset(("low_utilization",)),
+                )
+
+    async def _restore(self, live: LiveJob) -> None:
+        """Last readings and the last hour, from the store."""
+        now_ms = round((live.ended_at or self._clock.now()) * 1000)
+        last_slot = now_ms // SLOT_MS
+        first_slot = last_slot - SPARK_SLOTS + 1
+        kinds = (*DEVICE_KINDS, "host", "mount")
+        recent = SampleQuery(now_ms - round(self._stale_seconds * 1000), now_ms + 1, kinds=kinds)
+        hour = SampleQuery(
+            first_slot * SLOT_MS, (last_slot + 1) * SLOT_MS, tasks=frozenset(("worker-0",)), readings=UTILIZATION
+        )
+        live.restored = True
+        live.restore(
+            await self._samples.raw_samples(live.id, recent) if live.ended_at is None else (),
+            await self._samples.bucketed_samples(live.id, hour, buckets=SPARK_SLOTS),
+            first_slot,
+        )
+
+    async def _write_rates(self, at_ms: int) -> None:
+        """Lines and bytes of each task since the last time, as samples."""
+        for job in list(self._watched):
+            live = self._jobs[job]
+            rates, live.unwritten = live.unwritten, {}
+            samples = [
+                Sample(SeriesName(task, "log", ""), at_ms, (float(rate.lines), float(rate.bytes)))
+                for task, rate in rates.items()
+            ]
+            if samples:
+                try:
+                    await self._samples.add_samples(job, samples)
+                except LogsvcError as error:  # a rate is worth no more than a warning
+                    log.warning("log_rate_lost", extra={"job": job, "code": error.code, "reason": error.message})
+
+    # Helpers
+
+    def _live(self, job: str) -> LiveJob:
+        live = self._jobs.get(job)
+        if live is None:
+            live = self._jobs[job] = LiveJob(job)
+        return live
+
+    def _now_ms(self) -> int:
+        return round(self._clock.now() * 1000)
+
+    def _recorded(self, live: LiveJob, held: dict[str, Any], *, final: bool) -> dict[str, Any]:
+        return {
+            "findings": held,
+            "final": final or live.final,
+            "hang_detect_minutes": live.hang_detect_minutes,
+            "samplers": [
+                [task, told.name, told.state, told.reason, at] for (task, _), (told, at) in live.samplers.items()
+            ],
+        }
+
+    def _take_up(self, live: LiveJob, record: dict[str, Any]) -> None:
+        live.held = record["findings"]
+        live.final = live.ended_at is not None and record["final"]
+        live.hang_detect_minutes = record["hang_detect_minutes"]
+        for task, name, state, reason, at in record["samplers"]:
+            live.samplers[task, name] = (SamplerReport(name, state, reason), at)
+        hung = live.held.get("hung")
+        live.resumed_hang = hung is not None and not _is_over(hung) and live.ended_at is None
+        if record["untold"]:
+            self._untold.add(live.id)
+
+
+def _is_over(finding: dict[str, Any]) -> bool:
+    """A hang that its job's end ended: it is still told of, and wrong no more."""
+    return bool(finding["name"] == "hung" and finding["to"] is not None)
+
+
+def _cleared_reason(live: LiveJob, name: str) -> str:
+    if name == "hung" and live.hang is not None:
+        return live.hang.reason if live.hang.stage < 2 and live.hang.cycles == 0 else "Its cards work again."
+    return "The readings no longer show it."
+
+
+def _shown_hang(live: LiveJob) -> dict[str, Any] | None:
+    hang = live.hang
+    if hang is None:
+        return None
+    return {
+        "stage": hang.stage,
+        "io_still_seconds": hang.io_still_seconds,
+        "cycles": hang.cycles,
+        "variance": hang.variance,
+        "median_percent": hang.median_percent,
+        "since": moment(hang.since_ms),
+        "reason": hang.reason,
+    }
