@@ -27,6 +27,7 @@ MAX_SAMPLERS = 32
 MAX_REASON = 500
 MAX_MOUNT = 512
 MAX_PID = 2**31 - 1
+MAX_DEVICE = 10**9
 MAX_BYTES = 2**63
 MAX_HANG_MINUTES = 10_080.0  # a week
 EARLIEST = 946_684_800.0  # the year 2000: a clock that was never set is no time of a sample
@@ -95,7 +96,7 @@ def _device(task: str, one: dict[str, Any], now: float) -> Sample:
     if kind not in DEVICE_KINDS:
         raise BadInput(f"it must be {' or '.join(DEVICE_KINDS)}, not {_shown(kind)}", parameter="kind")
     device = one.get("device")
-    name = str(device) if type(device) is int else device
+    name = str(device) if type(device) is int and 0 <= device <= MAX_DEVICE else device
     if not isinstance(name, str) or not _DEVICE.fullmatch(name):
         raise BadInput(f"it must be a number or a text like 0 or 0:2, not {_shown(device)}", parameter="device")
     return Sample(SeriesName(task, kind, name), _time(one, now), _values(kind, one))

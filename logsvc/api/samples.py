@@ -10,7 +10,18 @@ from starlette.responses import Response
 
 from logsvc.api import schemas
 from logsvc.api.params import choice, choices, integer, moment, parameters, text
-from logsvc.api.report import BOUNDS, LISTS, MAX_MOUNT, MAX_PID, MAX_SAMPLERS, MAX_SAMPLES, STATES, read_report
+from logsvc.api.report import (
+    BOUNDS,
+    LISTS,
+    MAX_DEVICE,
+    MAX_HANG_MINUTES,
+    MAX_MOUNT,
+    MAX_PID,
+    MAX_SAMPLERS,
+    MAX_SAMPLES,
+    STATES,
+    read_report,
+)
 from logsvc.api.services import API, principal, services
 from logsvc.core.utilization import ChartQuery
 from logsvc.model.sample import DEVICE_KINDS, READINGS
@@ -35,7 +46,7 @@ _MOUNTS["items"]["properties"]["read_only"] = schemas.nullable(schemas.FLAG)
 _DEVICE: schemas.Schema = {
     "anyOf": [
         {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
-        {"type": "integer", "minimum": 0, "maximum": 10**9},
+        {"type": "integer", "minimum": 0, "maximum": MAX_DEVICE},
     ]
 }
 _SAMPLER = schemas.object_(
@@ -52,7 +63,7 @@ REPORT["properties"].update(
     host=_list("host"),
     mounts=_MOUNTS,
     samplers={"type": ["array", "null"], "items": _SAMPLER, "maxItems": MAX_SAMPLERS},
-    hang_detect_minutes=schemas.nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 10_080}),
+    hang_detect_minutes=schemas.nullable({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_HANG_MINUTES}),
 )
 assert set(LISTS) < set(REPORT["properties"])
 CHART = parameters(
