@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from logsvc.core.findings.checkpoints import checkpoint_dips
 from logsvc.core.findings.finding import Finding
+from logsvc.core.findings.memory import memory_without_process
+from logsvc.core.findings.recent import long_idle_gap, never_used, recently_low
+from logsvc.core.findings.sawtooth import sawtooth
+from logsvc.core.findings.uneven import uneven_cards, uneven_workers
 from logsvc.core.findings.view import JobView, Limits
 from logsvc.core.hang import hung
 from logsvc.core.low_use import low_utilization
 
+NAMES = (
+    "hung",
+    "low_utilization",
+    "never_used",
+    "recently_low",
+    "long_idle_gap",
+    "uneven_workers",
+    "uneven_cards",
+    "memory_without_process",
+    "checkpoint_dips",
+    "sawtooth",
+)
+
 
 def findings_of(view: JobView, limits: Limits) -> list[Finding]:
-    """What is wrong with a job now, the gravest first; each name once."""
+    """What is wrong with a job now, the gravest first; each name once. Nothing of a CPU job."""
     if view.accelerator == "none":
         return []
-    found = [
-        hung(view.hang),
-        low_utilization(view, limits),
-    ]
-    return [finding for finding in found if finding is not None]
+    dips, explained = checkpoint_dips(view, limits)
+    unused = never_used(view, limits)
+    found = {
+        "hung": hung(view.hang),
+        "low_utilization": low_utilization(view, limits),
+        "never_used": unused,
+        # Cards of which none was ever used were not used recently either: that is one thing to say.
+        "recently_low": recently_low(view, limits) if unused is None or unused.devices else None,
+        "long_idle_gap": long_idle_gap(view, limits),
+        "uneven_workers": uneven_workers(view, limits),
+        "uneven_cards": uneven_cards(view, limits),
+        "memory_without_process": memory_without_process(view, limits),
+        "checkpoint_dips": dips,
+        "sawtooth": sawtooth(view, limits, without=explained),
+    }
+    return [finding for name in NAMES if (finding := found[name]) is not None]
