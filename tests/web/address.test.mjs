@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-const { EMPTY_LIST, formatPlace, panesOf, parsePlace, queryOf, withPanes } = await import(`${process.env.LOGSVC_WEB}/js/models/address.js`)
+const { EMPTY_CHART, EMPTY_LIST, formatPlace, panesOf, parsePlace, queryOf, withPanes } = await import(`${process.env.LOGSVC_WEB}/js/models/address.js`)
 
 /** The same numbers at each run: "mulberry32". */
 function numbers(seed) {
@@ -32,10 +32,12 @@ function aPlace(random) {
     ...{ level: ['', 'error', 'warning', 'error,warning'][random(4)], scope: ['log', 'job', 'all'][random(3)], hits: flag() },
     ...{ tasks: text(), ranks: text(), kinds: text(), proc: flag(), context: random(6) },
   }
-  const none = { task: '', file: '', gen: 0, line: null, lineEnd: null, panes: [] }
+  const none = { task: '', file: '', gen: 0, line: null, lineEnd: null, panes: [], ...EMPTY_CHART }
   if (!job) return { job, ...none, ...search, list: Object.fromEntries(Object.keys(EMPTY_LIST).map((name) => [name, text()])) }
   const panes = Array.from({ length: random(4) }, () => aPane(random))
-  return { job, ...aPane(random), panes, ...search, list: EMPTY_LIST }
+  const [from, to] = [['', ''], ['2026-11-24T05:12:09Z', ''], ['2026-11-24T05:12:09Z', '2026-11-24T05:12:09.500Z']][random(3)]
+  const chart = { from, to, readings: ['', 'memory', 'utilization,power'][random(3)], cards: ['', 'worker-0/3,worker-1', 'worker-7/', 'worker-0/0:2'][random(4)] }
+  return { job, ...aPane(random), panes, ...search, ...chart, list: EMPTY_LIST }
 }
 
 test('any place survives its address', () => {

@@ -23,6 +23,7 @@ const told = ({ id, impact, nodes }) =>
 axe.run(document, { resultTypes: ['violations'] })
   .then(({ violations }) => done(violations.filter(severe).flatMap(told)), (error) => done([String(error)]))
 """
+AREAS = ["", "top", "job-head", "findings", "chart", "tree", "log-head", "log-body", "log-foot"]
 # What has the focus: its name, whether that can be seen, and in which part of the page it stands.
 STOP = """
 const node = document.activeElement
@@ -30,7 +31,7 @@ if (node === document.body) return null
 const style = getComputedStyle(node)
 const box = node.closest('.search') ?? node
 const name = node.getAttribute('aria-label') || node.labels?.[0]?.textContent || node.textContent || node.title
-const parts = ['top', 'job-head', 'tree', 'log-head', 'log-body', 'log-foot']
+const parts = ['top', 'job-head', 'findings', 'chart', 'tree', 'log-head', 'log-body', 'log-foot']
 return {
   name: name.trim(),
   seen: style.outlineStyle !== 'none' || style.boxShadow !== 'none' || getComputedStyle(box).boxShadow !== 'none',
@@ -127,7 +128,7 @@ def test_keys_reach_every_control_in_reading_order_and_the_focus_is_seen(service
     assert [stop for stop in stops if not stop["seen"]] == []
     assert [stop for stop in stops if not stop["name"]] == []
     areas = [stop["area"] for stop in stops]
-    assert areas == sorted(areas, key=["", "top", "job-head", "tree", "log-head", "log-body", "log-foot"].index)
+    assert areas == sorted(areas, key=AREAS.index)
     assert {"top", "job-head", "tree", "log-head", "log-body", "log-foot"} <= set(areas)
 
 

@@ -206,7 +206,7 @@ def test_what_is_wrong_and_what_to_do_can_be_read(service: Service, page: Page) 
         page.see("The mean utilization was 12 %.", ".jobs-findings")
         page.click("td.jobs-name a")
         page.see("Raise the batch size.", ".job > .findings")
-        page.see("Mean utilization 12%", ".job-head")
+        page.see("Utilization 12%", ".job-head")
 
 
 def listed(page: Page) -> list[str]:

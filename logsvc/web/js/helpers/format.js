@@ -8,6 +8,13 @@ const AGES = [
   ['hour', 3600],
   ['minute', 60],
 ]
+// unit, from how many seconds on, how many it has
+const DURATIONS = [
+  ['day', 172_800, 86_400],
+  ['hour', 7200, 3600],
+  ['minute', 120, 60],
+  ['second', 0, 1],
+]
 const formats = new Map()
 
 /** 1234567 -> "1,234,567". */
@@ -48,6 +55,13 @@ export function formatSecond(time) {
   return date ? `${formatDateTime(time)}:${two(date.getSeconds())}` : '–'
 }
 
+/** Two times as {from, to}, to the second; the second one without its day where that is the same. */
+export function fromTo(from, to) {
+  const [first, second] = [formatSecond(from), formatSecond(to)]
+  const [day, clock] = second.split(' ')
+  return { from: first, to: first.startsWith(`${day} `) ? clock : second }
+}
+
 /** How long ago a time was at `now` (milliseconds): "3 min. ago"; nothing -> "". */
 export function formatAgo(time, now, lang = 'en') {
   const date = toDate(time)
@@ -68,6 +82,23 @@ export function formatSpan(ms, lang = 'en') {
 /** 42.3 -> "42%", as the language writes it. */
 export function formatPercent(percent, lang = 'en') {
   return cached(`percent ${lang}`, () => new Intl.NumberFormat(lang, { style: 'percent', maximumFractionDigits: 0 })).format(percent / 100)
+}
+
+/** 49.987 -> "49.99%", 50 -> "50%": to two places, but never rounded up to another whole. */
+export function formatPercentOf(percent, lang = 'en') {
+  const number = cached(`percent of ${lang}`, () => new Intl.NumberFormat(lang, { style: 'percent', maximumFractionDigits: 2, roundingMode: 'trunc' }))
+  return number.format((percent + 1e-9) / 100)
+}
+
+/** 0.0312 -> "0.03": to two places. */
+export function formatNumber(number, lang = 'en') {
+  return cached(`number ${lang}`, () => new Intl.NumberFormat(lang, { maximumFractionDigits: 2 })).format(number)
+}
+
+/** 5400 -> "1.5 hr": seconds in the largest unit that holds them, to one place. */
+export function formatDuration(seconds, lang = 'en') {
+  const [unit, , length] = DURATIONS.find(([, least]) => seconds >= least)
+  return cached(`duration ${lang} ${unit}`, () => new Intl.NumberFormat(lang, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 1 })).format(seconds / length)
 }
 
 /** Last part of a path. */

@@ -3,9 +3,11 @@
  *
  * A job: `#job=…&task=worker-0&file=<path>&gen=1&line=42&q=loss&lines=user`, and a further pane
  * beside it as `pane=<task>|<file>|<gen>|<line>`. The list of jobs: `#owner=me&status=failed&sort=name`.
- * What is as usual is left out: `file` for a task's own log, `gen` for generation 0.
+ * What is as usual is left out: `file` for a task's own log, `gen` for generation 0. `from` and `to` are the
+ * span of the job's chart (times, or Unix milliseconds, as Grafana writes them), `readings` and `cards` what it shows.
  */
 
+import { spanInAddress } from './chart-span.js'
 import { Model } from './model.js'
 
 export const MOST_PANES = 4
@@ -40,7 +42,10 @@ export const EMPTY_SEARCH = Object.freeze({
   ...{ hits: false, context: 0 },
 })
 
-const EMPTY = Object.freeze({ job: '', ...EMPTY_PANE, panes: Object.freeze([]), lines: '', ...EMPTY_SEARCH, list: EMPTY_LIST })
+/** What the job's chart shows: from when to when (the job's whole life), which readings, which tasks and cards (all). */
+export const EMPTY_CHART = Object.freeze({ from: '', to: '', readings: '', cards: '' })
+
+const EMPTY = Object.freeze({ job: '', ...EMPTY_PANE, panes: Object.freeze([]), lines: '', ...EMPTY_SEARCH, ...EMPTY_CHART, list: EMPTY_LIST })
 
 /** Fires `change` when the place changes, by a link, by back and forward, or by `go`. */
 export class Address extends Model {
@@ -127,6 +132,7 @@ export function parsePlace(hash) {
     proc: given.get('proc') === '1',
     hits: given.get('hits') === '1',
     context: Math.min(MOST_CONTEXT, Math.max(0, Math.floor(Number(text('context'))) || 0)),
+    ...(job ? { ...spanInAddress(text('from'), text('to')), readings: text('readings'), cards: text('cards') } : EMPTY_CHART),
     list: job ? EMPTY_LIST : Object.fromEntries(Object.keys(EMPTY_LIST).map((name) => [name, text(name)])),
   }
 }
@@ -142,6 +148,7 @@ export function formatPlace(place) {
     set('gen', place.gen)
     set('line', formatLines(place))
     for (const pane of place.panes) named.append('pane', [pane.task, pane.file, pane.gen || '', formatLines(pane)].join('|'))
+    for (const name of Object.keys(EMPTY_CHART)) set(name, place[name])
   } else {
     for (const name of Object.keys(EMPTY_LIST)) set(name, place.list[name])
   }

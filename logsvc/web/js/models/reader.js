@@ -1,6 +1,7 @@
 /** What is open: the job, and side by side the logs of it that the address names. */
 
 import { panesOf, queryOf, withPanes, MOST_PANES } from './address.js'
+import { Chart } from './chart.js'
 import { Job } from './job.js'
 import { Log } from './log.js'
 import { Model } from './model.js'
@@ -13,7 +14,7 @@ import { TimeCursor } from './time-cursor.js'
 export class Reader extends Model {
   constructor({ http, openFollow, address, settings }) {
     super()
-    Object.assign(this, { http, openFollow, address, settings, job: null, panes: [], active: null })
+    Object.assign(this, { http, openFollow, address, settings, job: null, chart: null, panes: [], active: null })
     address.addEventListener('change', () => this.sync())
     this.cursor = new TimeCursor({ reader: this })
     this.hits = new Hits({ http, reader: this, address, recent: new RecentSearches() })
@@ -102,6 +103,7 @@ export class Reader extends Model {
     for (const pane of this.panes) pane.close()
     Object.assign(this, { panes: [], active: null, job: id ? new Job({ http: this.http, id }) : null })
     const { job } = this
+    this.chart = job && new Chart({ http: this.http, address: this.address, job })
     job?.addEventListener('change', () => {
       if (job !== this.job) return
       this.#tellPanes()

@@ -11,6 +11,7 @@ const DEFAULTS = Object.freeze({
   wrap: false,
   hitsHeight: 0, // 0: as the style sheet says
   times: false,
+  chart: '', // 'shown' or 'folded'; '': shown where there are readings and room
   lockTimes: false,
   jobColumns: USUAL_COLUMNS,
   jobFilters: false,

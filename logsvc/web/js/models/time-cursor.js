@@ -1,6 +1,6 @@
 /**
- * One moment in all logs side by side: where the reader chose a line, or where the active log is
- * scrolled while times are locked, the others show what they had received by then.
+ * One moment in all logs side by side and on the chart: where the reader chose a line or a place on the chart,
+ * or where the active log is scrolled while times are locked, the others show what they had received by then.
  */
 
 import { Model } from './model.js'
@@ -9,19 +9,38 @@ import { Model } from './model.js'
 export class TimeCursor extends Model {
   constructor({ reader }) {
     super()
-    Object.assign(this, { reader, at: null, marks: new Map(), request: null, wanted: null })
+    Object.assign(this, { reader, at: null, marks: new Map(), request: null, wanted: null, chosen: null })
   }
 
   /** Line of a pane that was received at the moment, null where there is none. */
   lineIn(pane) {
-    return this.reader.panes.length > 1 ? (this.marks.get(pane.id) ?? null) : null
+    return this.marks.get(pane.id) ?? null
   }
 
   /** The reader chose line `n` of a pane: the others go to the moment it was received. */
   async choose(pane, n) {
-    if (this.reader.panes.length < 2 || !pane.log) return
+    if (!pane.log) return
+    this.chosen = `${pane.id} ${n}`
     const at = await this.#ask((signal) => pane.log.receivedAt(n, signal))
     if (at) await this.#show(at, { from: pane, line: n })
+  }
+
+  /** The address names line `n` of a pane: this is the moment; logs beside it stay where they are. */
+  async named(pane, n) {
+    if (n === null || !pane.log || this.chosen === `${pane.id} ${n}`) return
+    this.chosen = `${pane.id} ${n}`
+    this.at = (await this.#ask((signal) => pane.log.receivedAt(n, signal))) ?? this.at
+    this.changed()
+  }
+
+  /** The reader chose a moment on the chart: all logs go there, and mark their line of it. */
+  async showMoment(at) {
+    await this.#show(at, { from: null, line: null })
+  }
+
+  /** The reader chose a span on the chart: all logs begin with its first line. */
+  async showFrom(at) {
+    await this.#show(at, { from: null, line: null, atTop: true })
   }
 
   /** The active pane's first line on screen was received at this moment; asked for as fast as answers come. */
@@ -47,7 +66,8 @@ export class TimeCursor extends Model {
     const found = await this.#ask((signal) => Promise.all(others.map((pane) => pane.log.lineAtTime(at, signal))))
     if (!found) return
     this.at = at
-    this.marks = new Map([[from.id, line], ...others.map((pane, i) => [pane.id, found[i]])])
+    this.marks = new Map(others.map((pane, i) => [pane.id, found[i]]))
+    if (from && others.length) this.marks.set(from.id, line)
     await Promise.all(others.map((pane, i) => (found[i] ? pane.view?.showLine(found[i], { atTop }) : null))).catch(() => {})
     this.changed()
   }

@@ -27,6 +27,10 @@ export class Http extends EventTarget {
     return this.#json(`jobs/${encodeURIComponent(job)}`, {}, options)
   }
 
+  utilization(job, span, options) {
+    return this.#json(`jobs/${encodeURIComponent(job)}/utilization`, span, options)
+  }
+
   streams(job, options) {
     return this.#json(`jobs/${encodeURIComponent(job)}/streams`, {}, options)
   }

@@ -1,10 +1,11 @@
 /** What stands in the columns of the list of jobs. */
 
-import { formatBytes, formatPercent } from '../helpers/format.js'
+import { formatBytes } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
 import { html } from './html.js'
 import { Moment } from './moment.js'
 import { Icon, Status } from './parts.js'
+import { CardUse, hasCardUse } from './sparkline.js'
 import { follow } from './top-bar.js'
 import { flagWord } from './words.js'
 
@@ -29,13 +30,19 @@ const CELLS = {
   ended: ({ job, now }) => job.ended_at && html`<${Moment} time=${job.ended_at} now=${now} />`,
   activity: ({ job, now }) => job.last_chunk_at && html`<${Moment} time=${job.last_chunk_at} now=${now} short />`,
   size: ({ job }) => formatBytes(job.log_bytes, currentLanguage()),
-  utilization: ({ job }) => (job.mean_utilization_percent == null ? null : formatPercent(job.mean_utilization_percent, currentLanguage())),
+  utilization: ({ job }) => (hasCardUse(job) ? html`<${CardUse} job=${job} />` : null),
   flags: ({ job, open, onToggle }) =>
-    job.flags?.length
+    job.flags?.length || job.findings?.length
       ? html`<button type="button" class="flag-button" aria-expanded=${open ? 'true' : 'false'} title=${t('jobs.advice')} onClick=${onToggle}>
-          ${job.flags.map((flag) => html`<span class="flag flag-${flag}" key=${flag}>${flagWord(flag)}</span>`)}<${Icon} name=${open ? 'up' : 'down'} />
+          ${job.flags.map((flag) => html`<span class="flag flag-${flag}" key=${flag}>${flagWord(flag)}</span>`)}<${Others} job=${job} /><${Icon} name=${open ? 'up' : 'down'} />
         </button>`
       : '',
+}
+
+/** How many findings there are beside the flags. */
+function Others({ job: { flags = [], findings = [] } }) {
+  const count = findings.filter(({ name }) => !flags.includes(name)).length
+  return count > 0 && html`<span class="flag flag-other">${t('jobs.otherFindings', { count })}</span>`
 }
 
 function plain({ job }, name) {

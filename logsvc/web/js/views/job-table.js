@@ -2,9 +2,10 @@
 
 import { t } from '../i18n/index.js'
 import { chosenColumns } from '../models/job-columns.js'
+import { Findings } from './findings.js'
 import { Component, html, useEffect, useLayoutEffect, useRef, useState } from './html.js'
 import { JobCell } from './job-cells.js'
-import { Findings, Icon } from './parts.js'
+import { Icon } from './parts.js'
 import { columnWord } from './words.js'
 
 const CLOCK_MS = 15_000 // how often "3 min ago" is said anew

@@ -1,16 +1,21 @@
 /** One job: what it is, its log files, and the log that is open. */
 
-import { formatBytes, formatDateTime, formatPercent } from '../helpers/format.js'
+import { formatBytes, formatDateTime } from '../helpers/format.js'
 import { currentLanguage, t } from '../i18n/index.js'
 import { EMPTY_PANE } from '../models/address.js'
+import { ChartView } from './chart-view.js'
 import { CopyButton, fullLink } from './copy.js'
 import { Download } from './download.js'
+import { Findings } from './findings.js'
 import { html, useChanges, useEffect, useRef } from './html.js'
 import { listenKeys } from './log-keys.js'
 import { LogTools } from './log-tools.js'
 import { LogView, PaneHead } from './log-view.js'
-import { ErrorNotice, Findings, Loading, Notice, Status } from './parts.js'
+import { ErrorNotice, Icon, Loading, Notice, Status } from './parts.js'
+import { CardUse, hasCardUse } from './sparkline.js'
 import { StreamTree } from './stream-tree.js'
+
+const NARROW = '(max-width: 760px), (max-height: 560px)'
 
 export function JobView({ reader, settings }) {
   useChanges(reader, reader.job, settings)
@@ -21,8 +26,9 @@ export function JobView({ reader, settings }) {
   if (!job.streams) return html`<main class="job">${job.error ? html`<${JobError} job=${job} />` : html`<${Loading} />`}</main>`
   const { active, panes } = reader
   return html`<main class="job ${settings.get('treeHidden') ? 'is-tree-hidden' : ''}">
-    <${JobHead} job=${job} reader=${reader} />
-    ${job.job.findings?.length > 0 && html`<${Findings} job=${job.job} now=${Date.now()} />`}
+    <${JobHead} job=${job} reader=${reader} settings=${settings} />
+    <${Findings} job=${job.job} now=${Date.now()} reader=${reader} />
+    ${showsChart(job.job, settings) && html`<${ChartView} reader=${reader} chart=${reader.chart} key=${job.id} />`}
     <div class="job-body">
       <${StreamTree} job=${job} task=${reader.task} reader=${reader} onTask=${(task) => openTask(task, reader)} />
       <div class="job-logs">
@@ -35,8 +41,9 @@ export function JobView({ reader, settings }) {
   </main>`
 }
 
-function JobHead({ job, reader }) {
+function JobHead({ job, reader, settings }) {
   const { job: facts } = job
+  const chart = showsChart(facts, settings)
   return html`<div class="job-head">
     <${Status} status=${facts.status} />
     <span class="job-id" title=${facts.id}>${facts.id}</span>
@@ -45,9 +52,19 @@ function JobHead({ job, reader }) {
     <span class="job-fact">${t('job.created', { time: formatDateTime(facts.created_at) })}</span>
     ${facts.ended_at && html`<span class="job-fact">${t('job.ended', { time: formatDateTime(facts.ended_at) })}</span>`}
     <span class="job-fact">${t('job.size', { size: formatBytes(facts.log_bytes ?? 0, currentLanguage()) })}</span>
-    ${facts.mean_utilization_percent != null && html`<span class="job-fact">${t('job.utilization', { percent: formatPercent(facts.mean_utilization_percent, currentLanguage()) })}</span>`}
+    ${hasCardUse(facts) &&
+    html`<button type="button" class="job-use" aria-expanded=${chart ? 'true' : 'false'} title=${chart ? t('chart.fold') : t('chart.unfold')} onClick=${() => settings.set('chart', chart ? 'folded' : 'shown')}>
+      <${Icon} name="chart" />${t('chart.utilization')} <${CardUse} job=${facts} /><${Icon} name=${chart ? 'up' : 'down'} />
+    </button>`}
     ${facts.log_bytes > 0 && html`<${Download} job=${job} http=${reader.http} />`}
   </div>`
+}
+
+/** As the reader chose; else where there are readings, and room for more than the log. */
+function showsChart(job, settings) {
+  const chosen = settings.get('chart')
+  if (chosen) return chosen === 'shown' && hasCardUse(job)
+  return ['measured', 'stale'].includes(job.utilization_state) && !matchMedia(NARROW).matches
 }
 
 /** The same kind of file in the other task, of the same device where it has one, else its first. */

@@ -62,6 +62,14 @@ export function LogView({ reader, job, pane, settings }) {
   useEffect(() => pane.view.setColumns({ wrap: settings.get('wrap'), times: settings.get('times') }))
   useEffect(() => pane.view.select(place.line, place.lineEnd ?? place.line), [log, place.line, place.lineEnd])
 
+  useEffect(() => {
+    if (pane === reader.active) reader.cursor.named(pane, place.line)
+  }, [log, place.line])
+  // A link to a span of the chart, or a log opened while one is chosen: it begins with that span.
+  useEffect(() => {
+    const { from } = reader.address.place
+    if (from && log.ready && place.line === null) startAt(pane, from)
+  }, [log, log.ready])
   useEffect(() => pane.view.markTime(reader.cursor.lineIn(pane)))
 
   const active = pane === reader.active
@@ -88,6 +96,12 @@ export function LogView({ reader, job, pane, settings }) {
     ${active && html`<${NewsOf} log=${log} />`}
     ${reading && html`<${LongLineDialog} reading=${reading} onClose=${() => setReading(null)} />`}
   </section>`
+}
+
+/** Shows the first line that was received at a time or later. */
+async function startAt(pane, time) {
+  const n = await pane.log.lineAtTime(time).catch(() => null) // the log says itself that it cannot be read
+  if (n !== null) await pane.view?.showLine(n, { atTop: true })
 }
 
 /** Which log a pane shows, where there are several. */

@@ -2,26 +2,11 @@
 
 import { t } from '../i18n/index.js'
 import { html } from './html.js'
-import { Moment } from './moment.js'
-import { errorWords, flagWord, statusWord } from './words.js'
+import { errorWords, statusWord } from './words.js'
 
 /** A job's status, by colour and in words. */
 export function Status({ status }) {
   return html`<span class="status status-${status ?? 'unknown'}"><span class="status-dot" aria-hidden="true"></span>${statusWord(status)}</span>`
-}
-
-/** What is wrong with a job: since when, why, and what to do. */
-export function Findings({ job, now }) {
-  return html`<ul class="findings">
-    ${(job.findings ?? []).map(
-      ({ name, since, reason, advice }) => html`<li class="finding" key=${name}>
-        <span class="flag flag-${name}">${flagWord(name)}</span>
-        ${since && html`<span class="finding-since">${t('job.since')} <${Moment} time=${since} now=${now} /></span>`}
-        ${reason && html`<span class="finding-reason">${reason}</span>`}
-        ${advice && html`<span class="finding-advice"><b>${t('job.advice')}</b> ${advice}</span>`}
-      </li>`,
-    )}
-  </ul>`
 }
 
 /** A full area that says why there is nothing else, and what to do. */
@@ -63,6 +48,9 @@ const PATHS = {
   end: 'M8 2.5v8M4 7l4 4 4-4M3.5 13.5h9',
   save: 'M8 2.5v7M4.8 6.6 8 9.8l3.2-3.2M2.5 10v3.5h11V10',
   text: 'M3.5 2.5h6l3 3v8h-9zM6 8h4M6 10.5h4',
+  chart: 'M2.5 2.5v11h11M5 10.5l2.5-4 2.5 2 3-5',
+  plus: 'M8 3.5v9M3.5 8h9',
+  minus: 'M3.5 8h9',
   panel: 'M2.5 3h11v10h-11zM6.5 3v10',
   list: 'M2.5 4h1M6 4h7.5M2.5 8h1M6 8h7.5M2.5 12h1M6 12h7.5',
   search: 'M7 2.8a4.2 4.2 0 1 0 0 8.4a4.2 4.2 0 0 0 0-8.4M10.2 10.2l3.3 3.3',
