@@ -18,12 +18,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from collectors.client import Client, Refused, Unavailable
 from collectors.settings import Settings
+from logsvc.demo.cards import Cards
 from logsvc.demo.training import make_shards
 
 USUAL_PORT = 8600
 READY_SECONDS = 60.0  # for the service's `viewer:` line
 END_SECONDS = 10.0  # for a child to end by itself
 POLL_SECONDS = 0.1
+# A job of a minute, and nothing to keep for good.
+SERVICE_SETTINGS = {"LOGSVC_RECENT_WINDOW_MINUTES": "0.5", "LOGSVC_REQUIRE_ARCHIVE_FOR_ASCEND": "false"}
 PACE_VARIABLE = "LOGSVC_DEMO_PACE"  # 1: for people, about 75 s; less: faster
 
 
@@ -89,7 +92,7 @@ class _Show:
         with errors.open("wb") as file:
             service = subprocess.Popen(
                 [sys.executable, *command],
-                env=self._environment,
+                env={**self._environment, **SERVICE_SETTINGS},
                 stdout=subprocess.PIPE,
                 stderr=file,
                 stdin=subprocess.DEVNULL,
@@ -123,13 +126,17 @@ class _Show:
         self._describe(job, server, token)
         collector = [sys.executable, "-m", "collectors"]
         state = ["--state-dir", str(self._work / "state")]
-        self._watch = self._start([*collector, "watch", str(logs), "--job", job, "--server", server, *state])
+        watch = [*collector, "watch", str(logs), "--job", job, "--server", server, *state, "--sample-seconds", "0"]
+        self._watch = self._start(watch)
         pace = os.environ.get(PACE_VARIABLE) or "1"
         for rank in (0, 1):
             task = f"worker-{rank}"
             training = [sys.executable, "-m", "logsvc.demo.training", "--job", job, "--rank", str(rank)]
-            training += ["--folder", str(shards), "--log-dir", str(logs), "--pace", pace]
+            cards = self._work / f"cards-{rank}.jsonl"
+            Cards(cards, rank).begin()
+            training += ["--folder", str(shards), "--log-dir", str(logs), "--cards", str(cards), "--pace", pace]
             runner = [*collector, "run", "--job", job, "--task", task, "--server", server, *state, "--set-status"]
+            runner += ["--sample-from", str(cards), "--sample-seconds", "1"]
             self._workers[task] = self._start([*runner, "--", *training])
         _say(f"training job {job} runs on two workers; its logs are in the viewer")
 
@@ -171,7 +178,7 @@ class _Show:
             "type": "training",
             "algorithm": "two-layer perceptron",
             "engine": "NumPy",
-            "accelerator": "none",
+            "accelerator": "ascend",
             "task_count": 2,
             "status": "pending",
         }

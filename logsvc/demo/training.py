@@ -1,9 +1,11 @@
 """One worker of the demo's training job: real data, real SGD, a real failure.
 
 Two workers train one perceptron on made digits and average their gradients over a socket at each
-step. One of worker-1's shards is torn; NumPy refuses it in the fourth epoch. Worker-0 then misses
+step; worker-0 saves a checkpoint twice an epoch. Worker-1's data comes slowly from the second epoch
+on. One of its shards is torn; NumPy refuses it in the fourth epoch. Worker-0 then misses
 its peer and stops. Around that, the worker writes what such a job writes on ModelArts: platform
-lines of both forms, pip's output, progress bars, warnings, and Ascend files beside it.
+lines of both forms, pip's output, progress bars, warnings, and Ascend files beside it; and what its
+cards read (`cards.py`).
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ from typing import TextIO
 import numpy as np
 
 from logsvc.demo import digits
+from logsvc.demo.cards import Cards
 from logsvc.demo.model import Perceptron
 from logsvc.demo.replay import Replay, rest, sample
 
 EPOCHS = 6
 TORN_EPOCH = 4  # the shard that worker-1 cannot use
+SLOW_EPOCH = 2  # from here on worker-1's data comes slowly
 STEPS = 40  # an epoch
+SAVE_STEPS = 20
 BATCH = 32
 SHOW_STEPS = 4
 BAR_STEPS = 24
@@ -89,6 +94,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="shards, and where the workers meet")
     parser.add_argument("--log-dir", type=Path, required=True, help="as MA_LOG_DIR")
+    parser.add_argument("--cards", type=Path, required=True, help="file for what the cards read")
     parser.add_argument("--pace", type=float, default=1.0, help="1: for people; less: faster")
     given = parser.parse_args()
     task = f"worker-{given.rank}"
@@ -96,12 +102,13 @@ def main() -> None:
     logs.mkdir(parents=True, exist_ok=True)
     sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)  # type: ignore[union-attr]
 
+    cards = Cards(given.cards, given.rank)
     _prepare(given.job, given.rank, given.pace)
     proc = (logs / f"modelarts-job-{given.job}-proc-rank-{given.rank}-device-0.txt").open("a", encoding="utf-8")
     sys.stdout = sys.stderr = Tee(sys.stdout, proc)
     replay = Replay(logs / f"rank_{given.rank}", os.getpid(), task)
     try:
-        _train(given.rank, given.folder, given.pace, replay)
+        _train(given.rank, given.folder, given.pace, replay, cards)
     except RuntimeError:
         replay.fail()
         raise
@@ -127,11 +134,13 @@ def _prepare(job: str, rank: int, pace: float) -> None:
     _mark(f"{_now()} - INFO - proc-rank-{rank}-device-0 (pid: {os.getpid()})")
 
 
-def _train(rank: int, folder: Path, pace: float, replay: Replay) -> None:
+def _train(rank: int, folder: Path, pace: float, replay: Replay, cards: Cards) -> None:
     print(f"数据集已就绪：{EPOCHS} 个分片，每片 {STEPS * BATCH} 张图像")
     peers = Peers(rank, folder / "meeting")
     print(f"group of 2 workers is up, this is rank {rank}")
     model = Perceptron(seed=1)
+    cards.load()
+    is_starved = False
     test_images, test_labels = digits.load_shard(folder / "test.npz")
     warnings.warn("validation uses one shard only, accuracy is an estimate", UserWarning, stacklevel=1)
     for epoch in range(1, EPOCHS + 1):
@@ -140,11 +149,17 @@ def _train(rank: int, folder: Path, pace: float, replay: Replay) -> None:
         for step in range(1, STEPS + 1):
             batch = slice((step - 1) * BATCH, step * BATCH)
             loss, gradients = model.gradients(images[batch], labels[batch])
+            cards.train(is_starved=is_starved)
             model.step(peers.mean(gradients))
             if step % SHOW_STEPS == 0:
                 print(f"epoch: {epoch} step: {step}, loss is {loss}")
                 replay.beat()
-            rest(0.45 * pace)
+            rest(0.35 * pace)
+            if step % SAVE_STEPS == 0:
+                _save(model, rank, folder, f"digits-{epoch}_{step}.npz", pace, cards)
+            if rank == 1 and epoch == SLOW_EPOCH and step == SHOW_STEPS:
+                is_starved = True
+                print(f"{YELLOW}[WARNING] prefetch queue is empty: the data loader does not keep up{PLAIN}")
         spent = (time.monotonic() - started) * 1000
         print(f"Train epoch time: {spent:.3f} ms, per step time: {spent / STEPS:.3f} ms")
         if loss > 1.5:
@@ -153,6 +168,15 @@ def _train(rank: int, folder: Path, pace: float, replay: Replay) -> None:
         print(f"{GREEN}epoch {epoch} 完成{PLAIN}, val_acc={accuracy:.4f}")
         print({"accuracy": accuracy})
     _mark(f"{_now()} - INFO - training completed")
+
+
+def _save(model: Perceptron, rank: int, folder: Path, name: str, pace: float, cards: Cards) -> None:
+    """Worker-0 writes the weights while all wait."""
+    if rank == 0:
+        np.savez(folder / name, *model.weights)
+        print(f"saving checkpoint to {name}, {sum(weight.size for weight in model.weights)} weights")
+        cards.wait()
+    rest(1.8 * pace)
 
 
 def _evaluate(model: Perceptron, epoch: int, images: digits.Array, labels: digits.Labels, pace: float) -> float:

@@ -97,6 +97,14 @@ def test_the_job_fails_and_ctrl_c_ends_everything(demo: Demo, tmp_path: Path) ->
         assert "数据集已就绪" in text and "\x1b[32m" in text and "\rEval 1:" in text and "exit code 1" in text
     assert 0 < found["worker-0", "ordinary"]["user_lines"] < found["worker-0", "ordinary"]["lines"]
 
+    def cards() -> set[tuple[str, str, str]]:
+        series = viewer.json(f"/jobs/{job['id']}/utilization")["series"]
+        return {(card["task"], card["device"], card["kind"]) for card in series}
+
+    wait(lambda: cards() == {(task, device, "npu") for task in job["tasks"] for device in ("0", "1")})
+    mean = viewer.json(f"/jobs/{job['id']}")["mean_utilization_percent"]
+    assert mean is not None and 0 <= mean <= 100
+
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 0
