@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from collectors.client import Client, Refused, Say, Unavailable
-from collectors.samplers import DeviceReading, Reading, Sampler
+from collectors.samplers import CUT_SECONDS, DeviceReading, Reading, Sampler
 from collectors.samplers.backlog import Backlog, Body, entries_of
 from collectors.samplers.cards import Home
 from collectors.samplers.lane import ABSENT, OK, Clock, Condition, Lane
@@ -71,7 +71,7 @@ class Engine:
         self._fresh, self._stop = threading.Event(), threading.Event()
         self._deadline = float("inf")
         self._told: dict[str, str] = {}  # sampler -> state, as a person was told
-        self._told_at = float("-inf")
+        self._told_at = self._clock.monotonic()
         self._retry_at, self._failures = 0.0, 0
         self._expired: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
@@ -137,13 +137,9 @@ class Engine:
 
     def _deliver(self, at: float, readings: Sequence[Reading]) -> None:
         """From a lane's thread."""
-        found = False
-        for reading in readings:
-            if isinstance(reading, DeviceReading):
-                found = True
         with self._lock:
             self._inbox.append(Taken(at, readings))
-        if found:
+        if any(isinstance(reading, DeviceReading) for reading in readings):
             for lane in self._others:
                 lane.start()
         self._fresh.set()
@@ -160,11 +156,12 @@ class Engine:
             self._send()
 
     def _rest(self) -> float:
-        """Seconds until something is due even if nothing is read."""
+        """Seconds until something is due even if nothing is read; a sampler that begins to hang does not say so."""
         due = self._told_at + STATES_SECONDS
         if self.backlog.waiting:
             due = min(due, self._retry_at)
-        return min(STATES_SECONDS, max(0.05, due - self._clock.monotonic()))
+        longest = CUT_SECONDS if self._told else STATES_SECONDS
+        return min(longest, max(0.05, due - self._clock.monotonic()))
 
     def turn(self) -> None:
         """Take what was read, and send what can be sent."""
@@ -185,9 +182,11 @@ class Engine:
         conditions = self.conditions()
         changed = {condition.name: condition.state for condition in conditions} != self._told
         due = self._clock.monotonic() >= self._told_at + STATES_SECONDS
-        if not taken and not ((changed or due) and conditions):
+        if not (taken or changed or due):
             return []
         self._told_at = self._clock.monotonic()
+        if not conditions:
+            return []
         cards = list(self._seen.values())
         homes = [home for home in self._homes(cards) if home.job not in self._expired]
         made = bodies(taken, cards, homes, conditions)
@@ -210,7 +209,7 @@ class Engine:
         if not self._may_send():
             self._retry_at = self._clock.monotonic() + BACKOFF_SECONDS
             return
-        alone = False
+        alone = self._failures > 0  # a service that is away is asked with little
         while (body := self.backlog.first(alone=alone)) is not None:
             try:
                 self._client.call_json("POST", "/samples", body)

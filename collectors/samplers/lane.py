@@ -116,9 +116,8 @@ class Lane:
             self._sampler.close()
             self._is_open = False
             self._failures += 1
-            rest = max(rest, min(RETRY_CEILING_SECONDS, self._every * 2 ** min(self._failures - 1, 10)))
-        else:
-            self._failures = 0
+            return max(rest, min(RETRY_CEILING_SECONDS, self._every * 2 ** min(self._failures - 1, 10)))
+        self._failures = 0
         return max(0.0, began + rest - self._clock.monotonic())
 
     def _run(self) -> None:
