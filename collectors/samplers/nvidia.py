@@ -117,8 +117,10 @@ class _Cards:
         return readings
 
     def close(self) -> None:
-        self._gpm.clear()
+        before, self._gpm = self._gpm, {}
         try:
+            for sample in before.values():
+                self._nvml.nvmlGpmSampleFree(sample)
             self._nvml.nvmlShutdown()
         except self._nvml.NVMLError:
             pass
@@ -249,8 +251,8 @@ class _Cards:
             if _is(nvml, exc, (*LOST, *BROKEN)):
                 raise
             return None
-        except AttributeError:  # this pynvml is older than the question
-            return None
+        except (AttributeError, getattr(nvml, "NVMLLibraryMismatchError", AttributeError)):
+            return None  # this pynvml, or this driver, is older than the question
 
 
 def is_first_namespace(proc: str = "/proc") -> bool:
