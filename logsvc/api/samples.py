@@ -30,9 +30,9 @@ router = APIRouter(prefix=API, tags=["samples"])
 
 
 def _reading(name: str) -> schemas.Schema:
-    """A number within its bounds, or what says that there is none."""
+    """A number within its bounds; null and -1 say that there is none."""
     low, high = BOUNDS[name]
-    return {"anyOf": [{"type": "number", "minimum": low, "maximum": high}, {"enum": [-1, None]}]}
+    return {"type": ["number", "null"], "minimum": min(low, -1), "maximum": high}
 
 
 def _list(of: str, /, **named: schemas.Schema) -> schemas.Schema:

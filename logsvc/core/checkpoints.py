@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from logsvc.core.findings.checkpoint_words import CHECKPOINT_PATTERN, is_checkpoint_line
 from logsvc.core.findings.view import CheckpointLine
 from logsvc.errors import NotFound
 from logsvc.model.query import SearchQuery, WindowQuery
@@ -21,7 +22,6 @@ MAX_STREAMS = 8  # rank 0 writes checkpoints, or each task its part: a few tell 
 MAX_MATCHES = 100  # of a stream at one look; the next one goes on
 MAX_LINES = 2000  # kept of a job
 SEARCH_SECONDS = 2.0
-CHECKPOINT_PATTERN = r"(?i)\b(?:sav(?:e|ed|ing)|writ(?:e|ing|ten)|wrote|dump(?:ed|ing)?)\b.{0,80}(?:checkpoint|ckpt)"
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Checkpoints:
         found = await self._logs.matches(stream.id, query)
         complete = [match for match in found.matches if match["n"] <= stream.lines]
         for match in complete:
-            if match:
+            if is_checkpoint_line(match["text"]):
                 window = await self._logs.window(stream.id, WindowQuery(start=match["n"], limit=1))
                 came = datetime.fromisoformat(window.lines[0]["received_at"])
                 held.lines.append(

@@ -17,7 +17,7 @@ from typing import Any
 from logsvc.core.checkpoints import Checkpoints
 from logsvc.core.clock import rfc3339
 from logsvc.core.findings.finding import Finding
-from logsvc.core.findings.rules import findings_of
+from logsvc.core.findings.rules import NAMES, findings_of
 from logsvc.core.findings.view import JobView, Limits
 from logsvc.core.hang import HangRules, HangWatch
 from logsvc.core.hang_use import movement
@@ -299,7 +299,7 @@ class Monitor:
                     events.append(Event(live.id, now, name, "cleared", _cleared_reason(live, name)))
             if events or (final and not live.final and (held or live.has_cards or live.samplers)):
                 await self._journal.write(live.id, self._recorded(live, held, final=final), events)
-            live.held = held
+            live.held = {name: held[name] for name in (*NAMES, *held) if name in held}
 
     # The stores
 
