@@ -28,6 +28,7 @@ from collectors.settings import (
     platform_folders,
     rank_table_file,
     sample_seconds_from,
+    sample_source_from,
     state_folder,
 )
 from collectors.spool import DROP_OLDEST, POLICIES, RUNS, parse_size
@@ -263,7 +264,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         rank_table=rank_table_file(environment),
         metrics_port=metrics_port_from(given.metrics_port, environment),
         sample_seconds=sample_seconds_from(given.sample_seconds, environment),
-        sample_from=given.sample_from or environment.get("LOGSVC_COLLECTOR_SAMPLE_FROM") or "auto",
+        sample_from=sample_source_from(given.sample_from, environment),
     )
 
 

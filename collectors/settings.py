@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from collectors.samplers.exporter import check_url
 from logsvc.errors import BadInput
 from logsvc.model.stream import check_job, check_task
 
@@ -125,6 +126,22 @@ def sample_seconds_from(flag: Optional[float], environment: Mapping[str, str]) -
     if seconds != 0 and not 1 <= seconds <= 3600:
         raise BadInput(f"sample seconds {text!r} are neither 0 nor 1 to 3600")
     return seconds
+
+
+def sample_source_from(flag: Optional[str], environment: Mapping[str, str]) -> str:
+    """
+    Where cards are read: `auto`, the whole URL of an exporter's page, or a file of readings.
+
+    Raises:
+        BadInput: a URL that is none, or that holds a password.
+    """
+    text = flag or environment.get("LOGSVC_COLLECTOR_SAMPLE_FROM") or "auto"
+    if "://" not in text:
+        return text
+    try:
+        return check_url(text)
+    except ValueError as exc:
+        raise BadInput(str(exc)) from exc
 
 
 def state_folder(flag: Optional[str], environment: Mapping[str, str]) -> Path:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from collectors.samplers import Absent, DeviceReading, Failed, Reading
+from collectors.samplers import DeviceReading, Failed, Reading
 from collectors.samplers.text import NotUnderstood, shown
 
 KINDS = ("npu", "gpu")
@@ -71,8 +71,6 @@ class Synthetic:
 
     def open(self) -> None:
         """Time begins; the file is read again from its begin."""
-        if not self._file.is_file():
-            raise Absent(f"no file of readings: {self._file}")
         self._began, self._offset, self._count, self._loop = self._monotonic(), 0, 0, None
         self._played = {}
         self._read(0.0)
@@ -102,8 +100,6 @@ class Synthetic:
             with self._file.open("rb") as file:
                 file.seek(self._offset)
                 data = file.read(FILE_BYTES + 1)
-        except FileNotFoundError as exc:
-            raise Absent(f"no file of readings: {self._file}") from exc
         except OSError as exc:
             raise Failed(f"{self._file}: {exc.strerror}") from exc
         if self._offset + len(data) > FILE_BYTES:

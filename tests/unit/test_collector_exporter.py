@@ -16,6 +16,8 @@ from collectors.samplers import DeviceReading, Failed, Hung
 from collectors.samplers.exporter import Exporter, check_url, readings
 from collectors.samplers.exposition import Metric, metrics
 from collectors.samplers.text import NotUnderstood
+from collectors.settings import sample_source_from
+from logsvc.errors import BadInput
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "accelerators" / "exporters"
 MIB = 1 << 20
@@ -339,3 +341,11 @@ def test_what_is_written_is_what_is_read(lines: list[tuple[str, dict[str, str], 
     values = {value for _, _, value in lines}
     assert {reading.utilization_percent for reading in found} <= values | {None}
     assert all(reading.utilization_percent is None or 0 <= reading.utilization_percent <= 100 for reading in found)
+
+
+def test_the_source_of_readings_is_checked_before_anything_runs() -> None:
+    assert sample_source_from(None, {}) == "auto"
+    assert sample_source_from("readings.jsonl", {"LOGSVC_COLLECTOR_SAMPLE_FROM": "x"}) == "readings.jsonl"
+    assert sample_source_from(None, {"LOGSVC_COLLECTOR_SAMPLE_FROM": "http://node:9400"}) == "http://node:9400/metrics"
+    with pytest.raises(BadInput, match="is no URL of an exporter"):
+        sample_source_from("file:///tmp/x", {})

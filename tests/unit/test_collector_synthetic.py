@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.samplers import Absent, DeviceReading, Failed
+from collectors.samplers import DeviceReading, Failed
 from collectors.samplers.synthetic import Synthetic, parse
 from collectors.samplers.text import NotUnderstood
 
@@ -88,14 +88,14 @@ def test_what_is_written_meanwhile_counts_from_when_it_is_read(player: Player) -
     assert player.at(6) == {"0": 30}
 
 
-def test_a_file_that_is_not_there_is_absent_and_begins_when_it_is(player: Player) -> None:
-    with pytest.raises(Absent, match=r"readings\.jsonl"):
+def test_a_file_that_is_not_there_is_told_and_begins_when_it_is(player: Player) -> None:
+    with pytest.raises(Failed, match=r"readings\.jsonl: No such file"):
         player.sampler.open()
     player.write({"at": 1, "device": 0, "utilization_percent": 10})
     player.sampler.open()
     assert [player.at(0), player.at(1)] == [{}, {"0": 10}]
     player.file.unlink()
-    with pytest.raises(Absent):
+    with pytest.raises(Failed, match="No such file"):
         player.at(2)
 
 
