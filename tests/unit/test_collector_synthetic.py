@@ -127,6 +127,16 @@ def test_a_line_that_is_not_understood_is_told(player: Player, line: str, words:
     assert words in str(said.value) and "line" in str(said.value)
 
 
+def test_the_example_of_the_documentation_plays(player: Player) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "collector.md").read_text("utf-8")
+    example = text.partition("### Cards out of a file")[2].split("```")[1].strip()
+    player.write(*example.splitlines())
+    player.sampler.open()
+    assert [player.at(seconds) for seconds in (0, 19, 20, 29, 30, 60)] == [
+        *({"0": 93.5}, {"0": 93.5}, {"0": None}, {"0": None}, {}, {"0": 93.5})
+    ]
+
+
 ANY = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
