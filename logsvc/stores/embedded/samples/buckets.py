@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Filling:
         self._sum = {reading: np.zeros(shape) for reading in readings}
         self._count = {reading: np.zeros(shape, np.int64) for reading in readings}
 
-    def add(self, rows: NDArray[np.intp], times: NDArray[np.int64], values: dict[str, NDArray[np.float64]]) -> None:
+    def add(self, rows: list[int], times: NDArray[np.int64], values: dict[str, NDArray[np.float64]]) -> None:
         """
         Samples of several series at the same times.
 
@@ -43,19 +44,22 @@ class Filling:
             return
         self._seen[rows] = True
         starts, end = bounds[filled], bounds[-1]
-        place = np.ix_(rows, filled)
+        place = _place(rows, filled)
+        counts = np.diff(np.append(starts, end))
         for reading, matrix in values.items():
             part = matrix[:, :end]
             gaps = np.isnan(part)
-            low, high, total = self._low[reading], self._high[reading], self._sum[reading]
-            low[place] = np.fmin(low[place], np.fmin.reduceat(part, starts, axis=1))
-            high[place] = np.fmax(high[place], np.fmax.reduceat(part, starts, axis=1))
+            low, high = np.minimum.reduceat, np.maximum.reduceat
+            counted = counts
             if gaps.any():
-                part = np.where(gaps, 0.0, part)
-                self._count[reading][place] += np.add.reduceat(~gaps, starts, axis=1, dtype=np.int64)
-            else:
-                self._count[reading][place] += np.diff(np.append(starts, end))
-            total[place] += np.add.reduceat(part, starts, axis=1)
+                low, high = np.fmin.reduceat, np.fmax.reduceat
+                counted = np.add.reduceat(~gaps, starts, axis=1, dtype=np.int64)
+            self._low[reading][place] = np.fmin(self._low[reading][place], low(part, starts, axis=1))
+            self._high[reading][place] = np.fmax(self._high[reading][place], high(part, starts, axis=1))
+            self._sum[reading][place] += np.add.reduceat(
+                np.where(gaps, 0.0, part) if counted is not counts else part, starts, axis=1
+            )
+            self._count[reading][place] += counted
 
     def result(self) -> list[BucketSeries]:
         """Those series that have a sample in any bucket."""
@@ -73,3 +77,10 @@ class Filling:
             )
             for row in np.flatnonzero(self._seen).tolist()
         ]
+
+
+def _place(rows: list[int], columns: NDArray[np.intp]) -> Any:
+    """Where these rows and columns meet; by slices, which copy nothing, where both are without holes."""
+    if columns[-1] - columns[0] == len(columns) - 1 and rows == list(range(rows[0], rows[0] + len(rows))):
+        return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return np.ix_(rows, columns)

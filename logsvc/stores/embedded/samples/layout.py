@@ -7,13 +7,13 @@ run: their values are a matrix, and what is done with one of them is done with a
 from __future__ import annotations
 
 import itertools
-import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import orjson
 import zstandard
 from numpy.typing import NDArray
 
@@ -21,7 +21,7 @@ from logsvc.stores.embedded.samples.numbers import Damaged, pack_integers, unpac
 from logsvc.stores.embedded.zstd import compress, decompress
 
 Times = NDArray[np.int64]
-_SIZE = struct.Struct("<I")
+_SIZES = struct.Struct("<II")
 
 
 class Run(NamedTuple):
@@ -107,53 +107,46 @@ def arranged(records: Records, kind_of: Callable[[int], str]) -> tuple[Layout, N
 
 
 def pack_layout(layout: Layout) -> bytes:
-    """A layout as bytes."""
+    """A layout as bytes: sizes, what is few as JSON, all times, and which of them each group has."""
     times = np.unique(np.concatenate(layout.groups))
-    places = [np.searchsorted(times, group) for group in layout.groups]
-    low, high = [int(each[0]) for each in places], [int(each[-1]) + 1 for each in places]
-    kinds = layout.kinds()
-    parts = [
-        json.dumps(kinds).encode(),
-        pack_integers(times),
-        _packed(low),
-        _packed(high),
-        compress(b"".join(_bits(each) for each in places)),
-        _packed([kinds.index(run.kind) for run in layout.runs]),
-        _packed([run.times for run in layout.runs]),
-        _packed([len(run.series) for run in layout.runs]),
-        _packed([id_ for run in layout.runs for id_ in run.series]),
-    ]
-    return b"".join(_SIZE.pack(len(part)) + part for part in parts)
+    groups, bits = [], []
+    for group in layout.groups:
+        places = np.searchsorted(times, group)
+        low, high = int(places[0]), int(places[-1]) + 1
+        whole = len(group) == high - low
+        groups.append((low, high, whole))
+        if not whole:
+            bits.append(_bits(places))
+    few = orjson.dumps({"groups": groups, "runs": [list(run) for run in layout.runs]})
+    all_times = pack_integers(times)
+    return compress(b"".join([_SIZES.pack(len(few), len(all_times)), few, all_times, *bits]))
 
 
 def unpack_layout(data: bytes) -> Layout:
     """A layout from its bytes; raises Damaged."""
     try:
-        parts = list(_parts(data))
-        kinds = json.loads(parts[0])
-        times, low, high = (unpack_integers(part) for part in parts[1:4])
-        bits = decompress(parts[4])
-        of_kind, of_group, sizes, ids = (unpack_integers(part).tolist() for part in parts[5:])
-        groups, at = [], 0
-        for start, end in zip(low.tolist(), high.tolist(), strict=True):
-            size = (end - start + 7) // 8
-            held = np.unpackbits(np.frombuffer(bits, np.uint8, size, at), count=end - start)
-            groups.append(times[start:end][held.view(np.bool_)])
-            at += size
-        rest = iter(ids)
-        runs = [
-            Run(kinds[kind], list(itertools.islice(rest, size)), group)
-            for kind, group, size in zip(of_kind, of_group, sizes, strict=True)
-        ]
-    except (ValueError, IndexError, TypeError, struct.error, zstandard.ZstdError) as exc:
+        unfolded = decompress(data)
+        few_size, times_size = _SIZES.unpack_from(unfolded)
+        at = _SIZES.size + few_size
+        few = orjson.loads(memoryview(unfolded)[_SIZES.size : at])
+        times = unpack_integers(unfolded[at : at + times_size])
+        at += times_size
+        groups = []
+        for low, high, whole in few["groups"]:
+            group = times[low:high]
+            if not whole:
+                size = (high - low + 7) // 8
+                held = np.unpackbits(np.frombuffer(unfolded, np.uint8, size, at), count=high - low)
+                group = group[held.view(np.bool_)]
+                at += size
+            groups.append(group)
+        runs = [Run(*run) for run in few["runs"]]
+        sound = bool(runs) and all(len(group) for group in groups) and all(run.series for run in runs)
+        if not sound or max(run.times for run in runs) >= len(groups):
+            raise Damaged("a layout without times")
+    except (ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as exc:
         raise Damaged(f"no layout: {exc}") from exc
-    if not runs or not all(len(times) for times in groups) or any(run.times >= len(groups) for run in runs):
-        raise Damaged("a layout without times")
     return Layout(groups, runs)
-
-
-def _packed(numbers: Sequence[int]) -> bytes:
-    return pack_integers(np.array(numbers, dtype=np.int64))
 
 
 def _bits(places: NDArray[np.intp]) -> bytes:
@@ -161,12 +154,3 @@ def _bits(places: NDArray[np.intp]) -> bytes:
     held = np.zeros(int(places[-1] - places[0]) + 1, np.uint8)
     held[places - places[0]] = 1
     return np.packbits(held).tobytes()
-
-
-def _parts(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(data):
-        (size,) = _SIZE.unpack_from(data, at)
-        at += _SIZE.size
-        yield data[at : at + size]
-        at += size

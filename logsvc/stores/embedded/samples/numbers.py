@@ -5,7 +5,8 @@ kept as whole numbers of its smallest decimal unit, either as they are or as dif
 zstd makes smaller), cut into planes of equal bytes: noise then stays in the low planes, and the high
 ones cost nothing. A column that is not so is kept as its 64 bits. Missing readings are a bit mask.
 
-A packed column is one zstd frame with a checksum; `Damaged` where it is not sound.
+A packed column is one zstd frame with a checksum. Times are packed alike, into the frame of their
+layout. `Damaged` where bytes are not what was packed.
 """
 
 from __future__ import annotations
@@ -36,14 +37,17 @@ def pack_column(values: NDArray[np.float64]) -> bytes:
     held = values[~gaps] if mask else values
     whole = _as_whole(held)
     if whole is None:
-        planes = _planes(held.view(np.uint64), 8)
-        return compress(_HEAD.pack(_FLOATS, 0, 8, len(values), len(held), 0) + mask + planes)
+        return compress(_packed(_FLOATS, 0, held.view(np.uint64), len(values), 0, mask))
     return _pack_whole(*whole, len(values), mask)
 
 
 def unpack_column(data: bytes) -> NDArray[np.float64]:
     """Values as they were packed; raises Damaged."""
-    form, decimals, raw, values, mask = _unpack(data)
+    try:
+        unfolded = decompress(data)
+    except zstandard.ZstdError as exc:
+        raise Damaged(str(exc)) from exc
+    form, decimals, raw, values, mask = _unpack(unfolded)
     held = raw.view(np.float64) if form == _FLOATS else raw.view(np.int64) / float(10**decimals)
     if mask is None:
         return held
@@ -53,8 +57,8 @@ def unpack_column(data: bytes) -> NDArray[np.float64]:
 
 
 def pack_integers(values: NDArray[np.int64]) -> bytes:
-    """Whole numbers below 2^53 either side."""
-    return _pack_whole(values, 0, len(values), b"")
+    """Ascending whole numbers below 2^53 either side, to be compressed by whoever keeps them."""
+    return _packed(_DIFFERENCES, 0, _folded(values), len(values), int(values[0]), b"")
 
 
 def unpack_integers(data: bytes) -> NDArray[np.int64]:
@@ -76,19 +80,21 @@ def _as_whole(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], int] | No
 
 def _pack_whole(whole: NDArray[np.int64], decimals: int, values: int, mask: bytes) -> bytes:
     base = int(whole.min()) if len(whole) else 0
-    plain = (whole - base).view(np.uint64)
-    found = [_framed(_PLAIN, decimals, plain, values, base, mask)]
+    found = [compress(_packed(_PLAIN, decimals, (whole - base).view(np.uint64), values, base, mask))]
     if len(whole) > 1:
-        steps = np.diff(whole, prepend=whole[0])
-        folded = ((steps << 1) ^ (steps >> 63)).view(np.uint64)  # small either side of zero is small
-        found.append(_framed(_DIFFERENCES, decimals, folded, values, int(whole[0]), mask))
+        found.append(compress(_packed(_DIFFERENCES, decimals, _folded(whole), values, int(whole[0]), mask)))
     return min(found, key=len)
 
 
-def _framed(form: int, decimals: int, raw: NDArray[np.uint64], values: int, base: int, mask: bytes) -> bytes:
-    width = (int(raw.max()).bit_length() + 7) // 8 if len(raw) else 0
-    head = _HEAD.pack(form, decimals, width, values, len(raw), base)
-    return compress(head + mask + _planes(raw, width))
+def _folded(whole: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Differences; small ones either side of zero are small."""
+    steps = np.diff(whole, prepend=whole[0])
+    return ((steps << 1) ^ (steps >> 63)).view(np.uint64)
+
+
+def _packed(form: int, decimals: int, raw: NDArray[np.uint64], values: int, base: int, mask: bytes) -> bytes:
+    width = 8 if form == _FLOATS else (int(raw.max()).bit_length() + 7) // 8 if len(raw) else 0
+    return _HEAD.pack(form, decimals, width, values, len(raw), base) + mask + _planes(raw, width)
 
 
 def _planes(raw: NDArray[np.uint64], width: int) -> bytes:
@@ -96,12 +102,11 @@ def _planes(raw: NDArray[np.uint64], width: int) -> bytes:
     return np.ascontiguousarray(raw.view(np.uint8).reshape(-1, 8)[:, :width].T).tobytes()
 
 
-def _unpack(data: bytes) -> tuple[int, int, NDArray[np.uint64], int, NDArray[np.bool_] | None]:
+def _unpack(unfolded: bytes) -> tuple[int, int, NDArray[np.uint64], int, NDArray[np.bool_] | None]:
     """Form, decimals, the bits of each number held, how many values, and where there is none."""
     try:
-        unfolded = decompress(data)
         form, decimals, width, values, count, base = _HEAD.unpack_from(unfolded)
-    except (zstandard.ZstdError, struct.error) as exc:
+    except struct.error as exc:
         raise Damaged(str(exc)) from exc
     at = _HEAD.size
     mask = None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from logsvc.errors import StoreUnavailable
 from logsvc.model.sample import DEVICE_KINDS, READINGS, Pooled, SampleQuery, SeriesName
@@ -17,17 +18,18 @@ from logsvc.stores.embedded.database import Database
 from logsvc.stores.embedded.samples.batch import unpack_batches
 from logsvc.stores.embedded.samples.blocks import Table, table_of_parts, table_of_records
 from logsvc.stores.embedded.samples.buckets import Filling
+from logsvc.stores.embedded.samples.layout import Run, Times
 from logsvc.stores.embedded.samples.numbers import Damaged
 from logsvc.stores.embedded.samples.schema import LAYOUT, part_name
 from logsvc.stores.embedded.samples.tasks import Tasks
 from logsvc.stores.readings import bucket_edges, is_asked, readings_asked, series_order
 
 
-class Asked(NamedTuple):
-    """Samples of one task, and which of its series are asked for."""
+class OfTask(NamedTuple):
+    """Samples of one task."""
 
-    table: Table
-    names: dict[int, SeriesName]  # all of the task
+    names: dict[int, SeriesName]  # of its series that are asked for
+    tables: Iterator[Table]  # each sample in one of them; with more series, and times, than asked for
 
 
 class SampleReader:
@@ -70,46 +72,34 @@ class SampleReader:
 
     def _raw(self, job: str, query: SampleQuery) -> list[RawSeries]:
         pieces: dict[SeriesName, list[RawSeries]] = {}
-        for table, names in self._tables(job, query):
-            for kind in table.layout.kinds():
-                readings = readings_asked(query, kind)
-                if not readings:
-                    continue
-                columns = [table.layout.matrices(kind, table.column(kind, reading)) for reading in readings]
-                for runs in zip(*columns, strict=True):
-                    run, times, _ = runs[0]
-                    start, end = np.searchsorted(times, (query.start_ms, query.end_ms)).tolist()
-                    if start == end:
-                        continue
-                    for row, id_ in enumerate(run.series):
-                        if is_asked(query, names[id_]):
-                            values = {name: part[2][row, start:end] for name, part in zip(readings, runs, strict=True)}
-                            piece = RawSeries(names[id_], times[start:end], values)
-                            pieces.setdefault(names[id_], []).append(piece)
+        for names, tables in self._tasks_of(job, query):
+            for run, times, values in _runs(tables, query):
+                start, end = np.searchsorted(times, (query.start_ms, query.end_ms)).tolist()
+                for row, id_ in enumerate(run.series if start < end else ()):
+                    if id_ in names:
+                        readings = {reading: matrix[row, start:end] for reading, matrix in values.items()}
+                        piece = RawSeries(names[id_], times[start:end], readings)
+                        pieces.setdefault(names[id_], []).append(piece)
         return [_together(pieces[series]) for series in sorted(pieces, key=series_order)]
 
     def _bucketed(self, job: str, query: SampleQuery, buckets: int) -> list[BucketSeries]:
         edges = bucket_edges(query, buckets)
-        series = [one for one in self.series(job) if is_asked(query, one)]
         rows: dict[SeriesName, int] = {}
         fillings: dict[str, Filling] = {}
-        for kind in {one.kind for one in series}:
+        series = [one for one in self.series(job) if is_asked(query, one)]
+        for kind in dict.fromkeys(one.kind for one in series):
             of_kind = [one for one in series if one.kind == kind]
             rows.update((one, row) for row, one in enumerate(of_kind))
             fillings[kind] = Filling(of_kind, readings_asked(query, kind), edges)
-        for table, names in self._tables(job, query):
-            for kind in table.layout.kinds():
-                if kind not in fillings:
-                    continue
-                readings = readings_asked(query, kind)
-                columns = [table.layout.matrices(kind, table.column(kind, reading)) for reading in readings]
-                for runs in zip(*columns, strict=True):
-                    run, times, _ = runs[0]
-                    wanted = [at for at, id_ in enumerate(run.series) if names[id_] in rows]
-                    if wanted:
-                        values = {name: part[2][wanted] for name, part in zip(readings, runs, strict=True)}
-                        into = np.array([rows[names[run.series[at]]] for at in wanted])
-                        fillings[kind].add(into, times, values)
+        for names, tables in self._tasks_of(job, query):
+            row_of = {id_: rows[name] for id_, name in names.items() if name in rows}
+            for run, times, values in _runs(tables, query):
+                wanted = [at for at, id_ in enumerate(run.series) if id_ in row_of]
+                if wanted:
+                    into = [row_of[run.series[at]] for at in wanted]
+                    if len(wanted) < len(run.series):
+                        values = {reading: matrix[wanted] for reading, matrix in values.items()}
+                    fillings[run.kind].add(into, times, values)
         found = [one for filling in fillings.values() for one in filling.result()]
         return sorted(found, key=lambda one: series_order(one.series))
 
@@ -127,9 +117,9 @@ class SampleReader:
                     if id_ not in known:
                         yield job, Pooled(SeriesName(task, kind, name), *sums)
 
-    def _tables(self, job: str, query: SampleQuery) -> Iterator[Asked]:
+    def _tasks_of(self, job: str, query: SampleQuery) -> Iterator[OfTask]:
         """
-        Tables with samples that may be asked for, each sample in one of them.
+        What may be asked for, as one committed state.
 
         Tails are taken first: what was packed since is known by the number of its row.
         """
@@ -138,17 +128,28 @@ class SampleReader:
             for id_, task, packed_through in reader.execute(
                 "SELECT id, task, packed_through FROM tasks WHERE job = ?", (job,)
             ).fetchall():
-                if query.tasks is not None and task not in query.tasks:
-                    continue
-                names = {
-                    series: SeriesName(task, kind, name)
-                    for series, kind, name in reader.execute("SELECT id, kind, name FROM series WHERE task = ?", (id_,))
-                }
-                for table in _blocks(reader, id_, query):
-                    yield Asked(table, names)
-                tail = [row.data for row in tails.get(id_, ()) if row.id > packed_through]
-                if tail:
-                    yield Asked(table_of_records(unpack_batches(tail), lambda one: names[one].kind), names)  # noqa: B023
+                rows = reader.execute("SELECT id, kind, name FROM series WHERE task = ?", (id_,)).fetchall()
+                names = {series: SeriesName(task, kind, name) for series, kind, name in rows}
+                asked = {series: name for series, name in names.items() if is_asked(query, name)}
+                if asked:
+                    tail = [row.data for row in tails.get(id_, ()) if row.id > packed_through]
+                    yield OfTask(asked, itertools.chain(_blocks(reader, id_, query), _tail(tail, names)))
+
+
+def _runs(tables: Iterator[Table], query: SampleQuery) -> Iterator[tuple[Run, Times, dict[str, NDArray[np.float64]]]]:
+    """Series of one kind at the same times, with the readings asked for, shape (series, times) each."""
+    for table in tables:
+        for kind in table.layout.kinds():
+            readings = readings_asked(query, kind)
+            columns = [table.layout.matrices(kind, table.column(kind, reading)) for reading in readings]
+            for runs in zip(*columns, strict=True):
+                run, times, _ = runs[0]
+                yield run, times, {name: part[2] for name, part in zip(readings, runs, strict=True)}
+
+
+def _tail(batches: list[bytes], names: dict[int, SeriesName]) -> Iterator[Table]:
+    if batches:
+        yield table_of_records(unpack_batches(batches), lambda one: names[one].kind)
 
 
 def _blocks(reader: sqlite3.Connection, task: int, query: SampleQuery) -> Iterator[Table]:
