@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from logsvc.model.chunk import Appended, Chunk
 from logsvc.model.query import SearchQuery, WindowQuery
 from logsvc.model.stream import StreamName, ordinary_path
+from logsvc.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from logsvc.model.query import Line, Matches, Window
@@ -98,6 +99,11 @@ async def texts_of(store: LogStore, stream_id: str, start: int = 1, limit: int =
 async def find(store: LogStore, stream_id: str, text: str, **limits: object) -> Matches:
     """Search one stream."""
     return await store.matches(stream_id, SearchQuery(text, **limits))  # type: ignore[arg-type]
+
+
+def in_chunks(store: LogStore, lines: int) -> int:
+    """So many lines where they make several chunks; a twentieth for the plain store, which has none."""
+    return lines // 20 if isinstance(store, MemoryStore) else lines
 
 
 async def found_lines(store: LogStore, stream_id: str, text: str, **limits: object) -> list[int]:

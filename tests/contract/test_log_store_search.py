@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from builders import MARKED, NOON, STREAM, HandClock, a_chunk, a_stream, find, found_lines, write
+from builders import MARKED, NOON, STREAM, HandClock, a_chunk, a_stream, find, found_lines, in_chunks, write
 from logsvc.errors import BadPattern
 from logsvc.model.query import Match, Matches, SearchPage, SearchQuery
 from logsvc.ports import LogStore
@@ -182,16 +182,17 @@ async def test_needle_over_a_chunk_border(log_store: LogStore, at: int) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8])
 async def test_needles_of_all_lengths_in_big_chunks(log_store: LogStore, size: int) -> None:
     """Whatever the filters skip, the count is exact; a needle may end a line or begin it."""
-    filler = b"0123456 step loss=0.25\n" * 24_000  # packed: more than 512 KiB
+    times = in_chunks(log_store, 24_000)
+    filler = b"0123456 step loss=0.25\n" * times  # packed: more than 512 KiB
     needle = b"Zq#7xW~K"[:size]
     data = filler + needle + b" start\n" + filler + b"end " + needle + b"\n" + needle + b"\n" + filler
     stream_id = await write(log_store, *[data[at : at + 300_000] for at in range(0, len(data), 300_000)])
-    expected = [24_001, 48_002, 48_003]
+    expected = [times + 1, 2 * times + 2, 2 * times + 3]
 
     assert await found_lines(log_store, stream_id, needle.decode()) == expected
     assert await found_lines(log_store, stream_id, needle.decode().swapcase(), ignore_case=True) == expected
     assert await found_lines(log_store, stream_id, needle.decode() + "$", regex=True) == expected[1:]
-    assert (await find(log_store, stream_id, "loss", limit=0)).total == 72_000
+    assert (await find(log_store, stream_id, "loss", limit=0)).total == 3 * times
 
 
 async def test_needle_in_the_last_line_joined_from_many_chunks(log_store: LogStore) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from builders import a_stream, find, found_lines, write
+from builders import a_stream, find, found_lines, in_chunks, write
 from logsvc.ports import LogStore
 
 LETTERS = "aB_1 -.k\u212asſ信]"
@@ -54,17 +54,18 @@ async def test_whole_words(log_store: LogStore) -> None:
 @pytest.mark.parametrize("text", ["ls", "loss", "e-5", "信息"])
 async def test_whole_words_in_big_chunks(log_store: LogStore, text: str) -> None:
     """In chunks where nearly every line holds the text, and in those where one line does, with and without `\\r`."""
+    times = in_chunks(log_store, 20_000)
     pieces = [
-        f"step loss {text}\r\n{text}\nx{text} {text}x\n".encode() * 20_000,
-        f"0123456 step l0ss=0.25 {text}_\n".encode() * 20_000,
-        b"0123456 step l0ss=0.25\n" * 20_000 + f"({text})\n".encode(),
-        b"0123456 step l0ss=0.25\n" * 20_000,
+        f"step loss {text}\r\n{text}\nx{text} {text}x\n".encode() * times,
+        f"0123456 step l0ss=0.25 {text}_\n".encode() * times,
+        b"0123456 step l0ss=0.25\n" * times + f"({text})\n".encode(),
+        b"0123456 step l0ss=0.25\n" * times,
     ]
     stream_id = await write(log_store, *pieces, stream=a_stream())
     for limits in ({}, {"ignore_case": True}, {"regex": True}):
         found = await find(log_store, stream_id, text, word=True, limit=0, **limits)
-        assert (found.total, found.exact) == (40_001, True)
-        last = await find(log_store, stream_id, text, word=True, after=60_000, **limits)
+        assert (found.total, found.exact) == (2 * times + 1, True)
+        last = await find(log_store, stream_id, text, word=True, after=3 * times, **limits)
         assert [match["spans"] for match in last.matches] == [[[1, 1 + len(text)]]]
 
 
