@@ -6,6 +6,7 @@ import asyncio
 import random
 import shutil
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,11 @@ def name_of(number: int) -> StreamName:
     return a_stream(job=f"power-{number % 3}", task=f"worker-{number}")
 
 
-def content(number: int) -> bytes:
-    """A stream's log, far longer than what is sent of it."""
+@cache
+def log_of(number: int) -> bytes:
+    """A stream's log, far longer than what is sent of it; made when it is needed, since files are collected often."""
     lines = (f"{number} step {n} loss={(n * 7919 % 10_000) / 10_000}\n" for n in range(LOG_BYTES // 28))
     return "".join(lines).encode()
-
-
-LOGS = [content(number) for number in range(STREAMS)]
 
 
 def ingest(service: ServiceProcess, chance: random.Random) -> dict[str, int]:
@@ -52,7 +51,7 @@ def ingest(service: ServiceProcess, chance: random.Random) -> dict[str, int]:
     for turn in range(150):
         number = chance.randrange(STREAMS)
         size = chance.choice((10, 300, 5_000, 60_000, 300_000, 700_000))
-        log, name, offset = LOGS[number], name_of(number), offsets[number]
+        log, name, offset = log_of(number), name_of(number), offsets[number]
         data = log[offset : offset + size]
         query = {"job": name.job, "task": name.task, "path": name.path, "final": int(chance.random() < 0.1)}
         answer = client.chunk(data, offset=offset, **query)
@@ -84,9 +83,9 @@ async def check(folder: Path, answered: dict[str, int], ids: dict[str, int]) -> 
             size = held.size_bytes if held else 0
             assert size >= acknowledged, (number, size, acknowledged)
             if held:
-                assert await read_all(store, held.id) == LOGS[number][:size]
-                assert held.lines == LOGS[number][:size].count(b"\n") + (LOGS[number][size - 1 : size] != b"\n")
-            more = LOGS[number][size : size + 1000]
+                assert await read_all(store, held.id) == log_of(number)[:size]
+                assert held.lines == log_of(number)[:size].count(b"\n") + (log_of(number)[size - 1 : size] != b"\n")
+            more = log_of(number)[size : size + 1000]
             [result] = await store.append([a_chunk(more, offset=size, stream=name_of(number))])
             assert isinstance(result, Appended) and result.next_offset == size + 1000
     finally:
