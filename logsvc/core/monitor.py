@@ -297,9 +297,10 @@ class Monitor:
                         events.append(Event(live.id, now, name, "cleared", "The job ended."))
                 elif not _is_over(before):
                     events.append(Event(live.id, now, name, "cleared", _cleared_reason(live, name)))
+            held = {name: held[name] for name in (*NAMES, *held) if name in held}  # the gravest first
             if events or (final and not live.final and (held or live.has_cards or live.samplers)):
                 await self._journal.write(live.id, self._recorded(live, held, final=final), events)
-            live.held = {name: held[name] for name in (*NAMES, *held) if name in held}
+            live.held = held
 
     # The stores
 
