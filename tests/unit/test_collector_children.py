@@ -234,6 +234,38 @@ def test_a_mount_that_never_answers_is_set_aside(tmp_path: Path) -> None:
     assert not helpers
 
 
+ON_A_REAL_MOUNT = """
+import os, subprocess, sys
+from collectors.samplers.mounts import Mounts
+share, scratch = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "scratch", scratch], check=True)
+server = os.open("/dev/fuse", os.O_RDWR)  # nobody ever answers here
+options = f"fd={server},rootmode=40000,user_id=0,group_id=0"
+subprocess.run(["mount", "-i", "-t", "fuse.sfsturbo", "-o", options, "share", share], pass_fds=[server], check=True)
+mounts = Mounts(places=(scratch,), seconds=1.0)
+readings = [reading for reading in mounts.sample() if reading.path == scratch]
+print(readings[0].total_bytes, readings[0].read_only, mounts.remark, sep="|")
+mounts.close()
+"""
+
+
+def test_a_file_system_whose_server_is_gone_does_not_hang_the_sampler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A real one, in a name space of its own, where this machine lets us mount; the test above stands for it else."""
+    share, scratch = tmp_path / "share", tmp_path / "scratch"
+    share.mkdir()
+    scratch.mkdir()
+    can = subprocess.run(["unshare", "-m", "test", "-w", "/dev/fuse"], stderr=subprocess.DEVNULL, check=False)
+    if can.returncode:
+        with capsys.disabled():
+            print("\nno mounts for this user: a hanging file system is played by a process only")
+        return
+    command = ["unshare", "-m", sys.executable, "-c", ON_A_REAL_MOUNT, str(share), str(scratch)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    assert done.stdout == f"{1 << 20}|True|no answer from {share}\n"
+
+
 def wait_gone(pid: int) -> None:
     """A killed process of another parent goes when that is told."""
     while not is_gone(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
