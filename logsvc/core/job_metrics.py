@@ -55,7 +55,7 @@ class JobMetrics(Prepared):
     async def prepare(self) -> None:
         """Choose the jobs, the newest of those that run first, and let their means be of this moment."""
         now = self._clock.now()
-        jobs = self._monitor.jobs()
+        jobs = await self._monitor.jobs()
         self._statuses = dict.fromkeys(STATUSES, 0)
         for live in jobs:
             self._statuses[live.status] = self._statuses.get(live.status, 0) + 1

@@ -176,8 +176,10 @@ class Monitor:
         live = self._jobs.get(job) or LiveJob(job)
         return live.state(self._clock.now(), self._stale_seconds)
 
-    def jobs(self) -> list[LiveJob]:
+    async def jobs(self) -> list[LiveJob]:
         """All jobs, for whoever counts them."""
+        for live in [live for live in self._jobs.values() if live.value is None]:
+            await self._load(live)
         return list(self._jobs.values())
 
     # Looking
@@ -314,8 +316,7 @@ class Monitor:
             live.pool(pooled.get(live.id, []))
             live.stale_pooled = stale
             if live.value is None:
-                record = await self._records.get(JOB_KIND, live.id)
-                live.value = record.value if record else None
+                await self._load(live)
             view = JobView(now_ms=0, window_start_ms=0, pooled=live.pooled or ())
             low = None if live.is_cpu_job else low_utilization(view, self._limits)
             if (low is not None) != ("low_utilization" in live.held):
@@ -325,6 +326,11 @@ class Monitor:
                     live.ended_at or self._clock.now(),
                     only=frozenset(("low_utilization",)),
                 )
+
+    async def _load(self, live: LiveJob) -> None:
+        """Read the record of a job that a chunk or a sample made."""
+        record = await self._records.get(JOB_KIND, live.id)
+        live.value = record.value if record else None
 
     async def _restore(self, live: LiveJob) -> None:
         """Last readings and the last hour, from the store."""
