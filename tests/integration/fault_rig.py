@@ -13,7 +13,12 @@ from integration.collector_journal import Journal, Name, differences
 from processes import ServiceProcess
 
 # Waits that a user does not notice, and a hundred faults in a row would.
-QUICK = {"agent.BACKOFF_SECONDS": 0.02, "agent.BACKOFF_CEILING_SECONDS": 0.05, "client.ANSWER_SECONDS": 1.0}
+QUICK = {
+    "agent.BACKOFF_SECONDS": 0.02,
+    "agent.BACKOFF_CEILING_SECONDS": 0.05,
+    "agent.BUSY_CEILING_SECONDS": 0.05,
+    "client.ANSWER_SECONDS": 1.0,
+}
 
 OFFSETS = "/api/v1/offsets"  # what every collector asks first
 
