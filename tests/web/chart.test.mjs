@@ -22,7 +22,8 @@ test('a span in the address is a time, or the milliseconds that Grafana writes',
 })
 
 test('a span is kept to the second, and never loses what was dragged over', () => {
-  assert.deepEqual(addressOf({ fromMs: NOON + 900, toMs: NOON + 5001 }), { from: '2026-11-24T12:00:00Z', to: '2026-11-24T12:00:06Z' })
+  assert.deepEqual(addressOf({ fromMs: NOON + 900, toMs: NOON + HOUR + 1 }), { from: '2026-11-24T12:00:00Z', to: '2026-11-24T13:00:01Z' })
+  assert.deepEqual(addressOf({ fromMs: NOON + 900.7, toMs: NOON + 5000.2 }), { from: '2026-11-24T12:00:00.900Z', to: '2026-11-24T12:00:05.001Z' })
 })
 
 test('a job’s life ends with the job, or now', () => {

@@ -87,7 +87,7 @@ class Service:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
 
     def describe(self, job: str, **fields: object) -> None:
         self.call("PUT", f"/jobs/{job}", json.dumps(fields).encode())

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+from selenium.webdriver.common.keys import Keys
+
+from .cards import MINUTE, rfc3339, send, train
 from .conftest import Page, Service
 
 JOB = "walk"
+CARDS = "walk-cards"
 LAST = "2026-11-24 12:05:01 ERROR RuntimeError: out of memory"
 LINES = "".join(
     [
@@ -31,6 +36,20 @@ def fill(service: Service) -> None:
     service.describe(
         JOB, name="resnet50 训练", owner="zhang", status="failed", algorithm="resnet", resource_pool="pool-1"
     )
+    fill_cards(service)
+
+
+def fill_cards(service: Service) -> None:
+    """A job whose cards stood still for a while, one of them always; and whose second node could not be read."""
+    start = time.time() - 60 * MINUTE
+
+    def use(worker: int, card: int, minute: float) -> float:
+        return 0.0 if card or 20 <= minute < 40 else 90.0
+
+    send(service, CARDS, "worker-1", samplers=[{"name": "npu-smi", "state": "hung"}])
+    service.append(CARDS, LINES)
+    train(service, CARDS, use, start=start, minutes=60, cards=2, name="resnet50 训练", owner="zhang")
+    service.describe(CARDS, status="failed", ended_at=rfc3339(start + 60 * MINUTE))
 
 
 def stream_id(service: Service) -> str:
@@ -61,6 +80,23 @@ def old_generation_times_wrap(page: Page) -> None:
 def several_panes(page: Page) -> None:
     page.open(JOB, task="worker-1", pane=f"worker-0|modelarts-job-{JOB}-proc-rank-0-device-0.txt||")
     page.until(lambda: len(page.all(".job-panes .pane-rows > .row")) > 10, "there are no two panes")
+
+
+def chart_and_findings(page: Page) -> None:
+    page.open(CARDS, readings="utilization,memory,power,temperature", cards="worker-0/1")
+    page.until(lambda: page.all(".u-over"), "no chart was drawn")
+    page.click(".chart-tools button:last-child")
+    page.click(".chart-watch summary")
+    page.until(lambda: page.all(".job > .findings .flag"), "nothing is found")
+    page.run("for (const details of document.querySelectorAll('details.finding-advice')) details.open = true")
+    page.run("document.querySelector('.chart-plots').focus()")
+    page.one(".chart-plots").send_keys(Keys.HOME, Keys.ARROW_RIGHT)
+
+
+def chart_without_readings(page: Page) -> None:
+    page.open(JOB, task="worker-1")
+    page.click(".job-use")
+    page.until(lambda: page.all(".chart-note"), "it does not say why there is nothing")
 
 
 def search_with_hits(page: Page) -> None:
@@ -116,6 +152,8 @@ STATES: tuple[Callable[[Page], None], ...] = (
     job_page,
     old_generation_times_wrap,
     several_panes,
+    chart_and_findings,
+    chart_without_readings,
     search_with_hits,
     search_that_fails,
     help_dialog,

@@ -168,6 +168,7 @@ export class ChartPane {
 
   #drawMarks() {
     const [first] = this.plots
+    for (const plot of this.plots) plot.resize(this.host.clientWidth) // while it was built, a scrollbar may have gone and come back
     if (first) this.marks.draw((ms) => first.leftOf(ms), this.what.span)
   }
 

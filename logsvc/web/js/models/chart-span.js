@@ -2,6 +2,7 @@
 
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200]
 const DAY_S = 86_400
+const SHORT_MS = 60_000
 export const LEAST_SPAN_MS = 10_000
 const MOST_POINTS = 2000 // that the service gives
 
@@ -12,9 +13,10 @@ export function spanInAddress(from, to) {
   return { from: toTime(start), to: end === null ? '' : toTime(end) }
 }
 
-/** {fromMs, toMs} as an address keeps it: to the second, where the span is not shorter. */
+/** {fromMs, toMs} as an address keeps it: whole seconds, of a short span milliseconds. */
 export function addressOf({ fromMs, toMs }) {
-  return { from: toTime(Math.floor(fromMs / 1000) * 1000), to: toTime(Math.ceil(toMs / 1000) * 1000) }
+  const unit = toMs - fromMs < SHORT_MS ? 1 : 1000
+  return { from: toTime(Math.floor(fromMs / unit) * unit), to: toTime(Math.ceil(toMs / unit) * unit) }
 }
 
 /** The span that a place shows, within the job's life; `zoomed` where it is not all of it. */
