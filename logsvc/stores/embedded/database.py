@@ -35,25 +35,14 @@ class Database:
         self._closed = False
 
     def open_writer(self) -> sqlite3.Connection:
-        """The one connection that writes; makes the schema in an empty folder."""
+        """The one connection that writes; makes the schema in an empty folder. Raises CannotStart."""
         try:
             writer = self._connect()
-            writer.execute("PRAGMA busy_timeout=0")  # it is alone; a checkpoint does not wait for readers
-            writer.execute(f"PRAGMA page_size={self._page_bytes}")
-            writer.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            writer.execute("PRAGMA journal_mode=WAL")
-            writer.execute("PRAGMA synchronous=FULL")
-            writer.execute("PRAGMA secure_delete=0")
-            writer.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
-            writer.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_BYTES // self._page_bytes}")
-            version = writer.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                writer.executescript(f"BEGIN IMMEDIATE;{self._schema}PRAGMA user_version={self._version};COMMIT;")
-            elif version != self._version:
-                raise CannotStart(
-                    f"{self.path} was written by another version of logsvc (format {version}, not {self._version}); "
-                    "start that version"
-                )
+            try:
+                self._prepare(writer)
+            except BaseException:
+                writer.close()
+                raise
         except sqlite3.Error as exc:
             raise CannotStart(f"the database {self.path} cannot be opened: {exc}. {self._remedy}") from exc
         return writer
@@ -101,6 +90,24 @@ class Database:
         finally:
             os.close(file)
         part.replace(target)
+
+    def _prepare(self, writer: sqlite3.Connection) -> None:
+        writer.execute("PRAGMA busy_timeout=0")  # it is alone; a checkpoint does not wait for readers
+        writer.execute(f"PRAGMA page_size={self._page_bytes}")
+        writer.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("PRAGMA synchronous=FULL")
+        writer.execute("PRAGMA secure_delete=0")
+        writer.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
+        writer.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_BYTES // self._page_bytes}")
+        version = writer.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            writer.executescript(f"BEGIN IMMEDIATE;{self._schema}PRAGMA user_version={self._version};COMMIT;")
+        elif version != self._version:
+            raise CannotStart(
+                f"{self.path} was written by another version of logsvc (format {version}, not {self._version}); "
+                "start that version"
+            )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

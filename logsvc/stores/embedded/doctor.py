@@ -21,6 +21,7 @@ import zstandard
 from logsvc.model.delivery import WEBHOOK_KIND
 from logsvc.stores.embedded import catalog as files
 from logsvc.stores.embedded.grams import COLUMNS, GROUP_BYTES
+from logsvc.stores.embedded.samples.doctor import problems
 from logsvc.stores.embedded.segments import CHUNK, Frame, frames
 from logsvc.stores.embedded.zstd import decompress
 
@@ -44,6 +45,11 @@ def check(data_dir: Path, progress: Progress = lambda done, total: None) -> list
     Args:
         progress: told now and then how many of how many segment bytes were read.
     """
+    samples = [Finding("error", where, what) for where, what in problems(data_dir)]
+    return [*_logs(data_dir, progress), *samples]
+
+
+def _logs(data_dir: Path, progress: Progress) -> list[Finding]:
     path = data_dir / files.CATALOG
     if not path.is_file():
         return [Finding("error", str(path), "there is no catalog; this is not a data folder of logsvc, or it was lost. "

@@ -83,4 +83,4 @@ def _place(rows: list[int], columns: NDArray[np.intp]) -> Any:
     """Where these rows and columns meet; by slices, which copy nothing, where both are without holes."""
     if columns[-1] - columns[0] == len(columns) - 1 and rows == list(range(rows[0], rows[0] + len(rows))):
         return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    return np.ix_(rows, columns)
+    return np.ix_(np.array(rows), columns)

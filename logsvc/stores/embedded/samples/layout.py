@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 import orjson
-import zstandard
 from numpy.typing import NDArray
 
-from logsvc.stores.embedded.samples.numbers import Damaged, pack_integers, unpack_integers
-from logsvc.stores.embedded.zstd import compress, decompress
+from logsvc.stores.embedded.samples.numbers import Damaged, pack_integers, unfold, unpack_integers
+from logsvc.stores.embedded.zstd import compress
 
 Times = NDArray[np.int64]
 _SIZES = struct.Struct("<II")
@@ -124,8 +123,8 @@ def pack_layout(layout: Layout) -> bytes:
 
 def unpack_layout(data: bytes) -> Layout:
     """A layout from its bytes; raises Damaged."""
+    unfolded = unfold(data)
     try:
-        unfolded = decompress(data)
         few_size, times_size = _SIZES.unpack_from(unfolded)
         at = _SIZES.size + few_size
         few = orjson.loads(memoryview(unfolded)[_SIZES.size : at])
@@ -144,7 +143,7 @@ def unpack_layout(data: bytes) -> Layout:
         sound = bool(runs) and all(len(group) for group in groups) and all(run.series for run in runs)
         if not sound or max(run.times for run in runs) >= len(groups):
             raise Damaged("a layout without times")
-    except (ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as exc:
+    except (ValueError, KeyError, TypeError, struct.error) as exc:
         raise Damaged(f"no layout: {exc}") from exc
     return Layout(groups, runs)
 

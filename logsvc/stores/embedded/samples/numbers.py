@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from logsvc.stores.embedded.zstd import compress, decompress
 
+MAX_UNFOLDED_BYTES = 256 * 1024 * 1024  # a damaged frame may say that it is any size
 MAX_DECIMALS = 6
 MAX_WHOLE = 1 << 53  # whole numbers that a float holds exactly
 
@@ -43,11 +44,7 @@ def pack_column(values: NDArray[np.float64]) -> bytes:
 
 def unpack_column(data: bytes) -> NDArray[np.float64]:
     """Values as they were packed; raises Damaged."""
-    try:
-        unfolded = decompress(data)
-    except zstandard.ZstdError as exc:
-        raise Damaged(str(exc)) from exc
-    form, decimals, raw, values, mask = _unpack(unfolded)
+    form, decimals, raw, values, mask = _unpack(unfold(data))
     held = raw.view(np.float64) if form == _FLOATS else raw.view(np.int64) / float(10**decimals)
     if mask is None:
         return held
@@ -66,15 +63,26 @@ def unpack_integers(data: bytes) -> NDArray[np.int64]:
     return _unpack(data)[2].view(np.int64)
 
 
+def unfold(data: bytes) -> bytes:
+    """What was compressed; raises Damaged."""
+    try:
+        if not 0 < zstandard.frame_content_size(data) <= MAX_UNFOLDED_BYTES:
+            raise Damaged("no frame")
+        return decompress(data)
+    except zstandard.ZstdError as exc:
+        raise Damaged(str(exc)) from exc
+
+
 def _as_whole(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], int] | None:
     """Whole numbers of the largest decimal unit that says each value exactly, and its places; None: there is none."""
     for decimals in range(MAX_DECIMALS + 1):
         scaled = np.rint(values * 10**decimals)
         if len(scaled) and np.abs(scaled).max() >= MAX_WHOLE:
             return None
+        whole = scaled.astype(np.int64)
         # A whole number over a power of ten is the float nearest to that decimal, so equal bits are equal decimals.
-        if np.array_equal((scaled / 10**decimals).view(np.uint64), values.view(np.uint64)):
-            return scaled.astype(np.int64), decimals
+        if np.array_equal((whole / 10**decimals).view(np.uint64), values.view(np.uint64)):
+            return whole, decimals
     return None
 
 
