@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logsvc.core.findings.finding import Finding
-from logsvc.core.findings.series import GAP_MS, Floats, Grid, cards_of, gridded
-from logsvc.core.findings.view import CheckpointLine, JobView, Limits
+from logsvc.core.findings.series import GAP_MS, Floats, Grid, Seen, gridded
+from logsvc.core.findings.view import CheckpointLine
 from logsvc.core.findings.words import percent, span
 
 LEAST_DIPS = 2
@@ -49,20 +49,23 @@ class Dip:
         )
 
 
-def checkpoint_dips(view: JobView, limits: Limits) -> tuple[Finding | None, list[tuple[float, float]]]:
+def checkpoint_dips(seen: Seen) -> tuple[Finding | None, list[tuple[float, float]]]:
     """
     What saving costs, and the spans of the dips that lines explain, whatever they cost.
 
     The tasks that wrote the lines are looked at for dips; the cost is over all cards of the job.
     """
+    view, limits = seen.view, seen.limits
     lines = sorted(
         (line for line in view.checkpoints if view.window_start_ms <= line.at_ms <= view.now_ms),
         key=lambda line: (line.at_ms, line.stream, line.n),
     )
-    cards = cards_of(view, view.window_start_ms)
+    if not lines:
+        return None, []
+    cards = seen.cards
     saving = {line.task for line in lines} & {card.task for card in cards}
     grid = gridded([card for card in cards if card.task in saving or not saving])
-    if not lines or grid is None:
+    if grid is None:
         return None, []
     near_ms = 1000 * limits.checkpoint_near_seconds
     dips = dips_of(grid)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from logsvc.core.findings.finding import Finding
-from logsvc.core.findings.series import GAP_MS, is_fresh, reading
+from logsvc.core.findings.series import GAP_MS, Seen, is_fresh, reading
 from logsvc.core.findings.view import JobView, Limits
 from logsvc.core.findings.words import cards as named
 from logsvc.core.findings.words import span
@@ -17,7 +17,7 @@ from logsvc.ports import RawSeries
 GIB = 1 << 30
 
 
-def memory_without_process(view: JobView, limits: Limits) -> Finding | None:
+def memory_without_process(seen: Seen) -> Finding | None:
     """
     A process that died, or was detached, and left its memory behind.
 
@@ -25,6 +25,7 @@ def memory_without_process(view: JobView, limits: Limits) -> Finding | None:
     believed where no card of the task was busy at a count of zero, and where either a card of the task
     shows processes or the task is known to have none.
     """
+    view, limits = seen.view, seen.limits
     trusted = _trusted(view)
     held: dict[tuple[str, str], tuple[float, float]] = {}
     for card in view.cards:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from logsvc.core.findings.finding import Finding
-from logsvc.core.findings.series import COVERED, GAP_MS, Card, cards_of, covering, is_fresh, mean_of_cards
+from logsvc.core.findings.series import COVERED, GAP_MS, Card, Seen, is_fresh, mean_of_cards
 from logsvc.core.findings.view import JobView, Limits
 from logsvc.core.findings.words import cards as named
 from logsvc.core.findings.words import percent, span
@@ -15,9 +15,10 @@ from logsvc.model.sample import DEVICE_KINDS, Pooled
 LEAST_READINGS = 3  # of a card, before it can be said never to have been used
 
 
-def recently_low(view: JobView, limits: Limits) -> Finding | None:
+def recently_low(seen: Seen) -> Finding | None:
     """The manual's rule over the recent window alone, once it is full."""
-    cards = [card for card in covering(view, limits.recent_window_minutes) if card.task == FLAGGED_TASK]
+    limits = seen.limits
+    cards = [card for card in seen.recent if card.task == FLAGGED_TASK]
     if not cards:
         return None
     mean, window_seconds = mean_of_cards(cards), 60 * limits.recent_window_minutes
@@ -33,21 +34,22 @@ def recently_low(view: JobView, limits: Limits) -> Finding | None:
     )
 
 
-def never_used_cards(view: JobView, limits: Limits) -> list[Pooled]:
+def never_used_cards(seen: Seen) -> list[Pooled]:
     """Cards watched for long enough whose every reading was zero."""
     return [
         card
-        for card in view.pooled
+        for card in seen.view.pooled
         if card.series.kind in DEVICE_KINDS
         and card.sum_micropercent == 0
         and card.count >= LEAST_READINGS
-        and card.last_ms - card.first_ms >= 60_000 * limits.never_used_minutes
+        and card.last_ms - card.first_ms >= 60_000 * seen.limits.never_used_minutes
     ]
 
 
-def never_used(view: JobView, limits: Limits) -> Finding | None:
+def never_used(seen: Seen) -> Finding | None:
     """Cards that never were above zero since the job began."""
-    idle = never_used_cards(view, limits)
+    view = seen.view
+    idle = never_used_cards(seen)
     if not idle:
         return None
     total = sum(card.series.kind in DEVICE_KINDS for card in view.pooled)
@@ -55,12 +57,12 @@ def never_used(view: JobView, limits: Limits) -> Finding | None:
     watched_seconds = min(card.last_ms - card.first_ms for card in idle) / 1000
     if len(idle) == total:
         who = f"None of the job's {total} cards" if total > 1 else "The job's card"
-        seen = f"{who} {'has' if total > 1 else 'has never'} been above 0 % since the job began"
+        found = f"{who} {'has' if total > 1 else 'has never'} been above 0 % since the job began"
     else:
-        seen = f"{named(devices)} ({len(idle)} of {total}) never rose above 0 % since the job began"
+        found = f"{named(devices)} ({len(idle)} of {total}) never rose above 0 % since the job began"
     return Finding(
         "never_used",
-        f"{seen}, watched for {span(watched_seconds)}.",
+        f"{found}, watched for {span(watched_seconds)}.",
         "Check that the program runs on the cards at all: its device setting (`device_target`, `.to(device)`), the "
         "visible devices (`CUDA_VISIBLE_DEVICES`, `ASCEND_RT_VISIBLE_DEVICES`), and that one process was started for "
         "each card. Cards that the job does not need should not be asked for.",
@@ -69,9 +71,9 @@ def never_used(view: JobView, limits: Limits) -> Finding | None:
     )
 
 
-def long_idle_gap(view: JobView, limits: Limits) -> Finding | None:
+def long_idle_gap(seen: Seen) -> Finding | None:
     """A long time in which all cards idled at once, after they had worked; the one that lasts, else the longest."""
-    cards = cards_of(view, view.window_start_ms)
+    view, cards, limits = seen.view, seen.cards, seen.limits
     gaps = _gaps(view, cards, limits)
     if not gaps:
         return None

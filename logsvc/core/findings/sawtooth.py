@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from logsvc.core.findings.finding import Finding
-from logsvc.core.findings.series import COVERED, Floats, cards_of, gridded, is_fresh
-from logsvc.core.findings.view import JobView, Limits
+from logsvc.core.findings.series import COVERED, Floats, Seen, cards_of, gridded, is_fresh
+from logsvc.core.findings.view import Limits
 from logsvc.core.findings.words import percent, span
 
 PERIODS = 6  # of the longest one looked for, in the window; a shorter series must show as many of its own
 LEAST_STEPS = 3  # readings in a period; faster ones are seen as noise
 LEAST_SHARE = 0.15  # of the time, spent low and spent high; less is a dip or a burst
+FIRST = 0.6  # of the highest correlation, at one period: it falls between two steps of the grid, its multiples may not
 REPEATS = 0.5  # of the correlation at one period that must be left at two
 WELL = 0.35  # how far the correlation falls between two periods; a slow drift has no such well
 
@@ -31,13 +32,14 @@ class Wave(NamedTuple):
     low_percent: float
 
 
-def sawtooth(view: JobView, limits: Limits, *, without: Sequence[tuple[float, float]] = ()) -> Finding | None:
+def sawtooth(seen: Seen, *, without: Sequence[tuple[float, float]] = ()) -> Finding | None:
     """
     Cards whose utilization swings with a period.
 
     Args:
         without: spans (from, to) in Unix milliseconds that another finding explains.
     """
+    view, limits = seen.view, seen.limits
     start_ms = view.now_ms - 1000 * PERIODS * limits.sawtooth_max_seconds
     cards = [card for card in cards_of(view, max(start_ms, view.window_start_ms)) if is_fresh(view, card.at_ms)]
     grid = gridded(cards)
@@ -110,12 +112,11 @@ def _period_steps(alike: Floats, least: float, longest: float, steps: int) -> fl
     last = min(int(longest), steps // PERIODS, len(alike) - 2)
     if last < LEAST_STEPS:
         return None
-    lags = np.arange(LEAST_STEPS, last + 1)
-    peaks = lags[(alike[lags] >= alike[lags - 1]) & (alike[lags] >= alike[lags + 1]) & (alike[lags] >= least)]
-    if not len(peaks):
+    lags = np.arange(LEAST_STEPS, min(2 * last, len(alike) - 2) + 1)
+    peaks = lags[(alike[lags] >= alike[lags - 1]) & (alike[lags] >= alike[lags + 1])]
+    if not len(peaks) or (best := alike[peaks].max()) < least:
         return None
-    best = alike[peaks].max()
-    for lag in peaks[alike[peaks] >= 0.85 * best]:
+    for lag in peaks[(alike[peaks] >= FIRST * best) & (peaks <= last)]:
         again = _peak_near(alike, 2 * lag)
         if alike[1:lag].min() <= alike[lag] - WELL and alike[again] >= REPEATS * alike[lag]:
             return _refined(alike, int(lag))
@@ -127,7 +128,7 @@ def _refined(alike: Floats, lag: int) -> float:
     period = _vertex(alike, lag)
     times = 2
     while times * period < len(alike) - 2:
-        peak = _peak_near(alike, round(times * period), reach=max(1, lag // 4))
+        peak = _peak_near(alike, round(times * period), reach=1 + lag // 10)
         if alike[peak] < REPEATS * alike[lag]:
             break
         period = _vertex(alike, peak) / times

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from logsvc.core.findings.view import JobView
+from logsvc.core.findings.view import JobView, Limits
 from logsvc.model.sample import DEVICE_KINDS
 from logsvc.ports import RawSeries
 
 GAP_MS = 180_000  # readings farther apart say nothing of the time between them
 COVERED = 0.5  # share of a window that readings must stand for, before a rule speaks of it
+MAX_STEPS = 5000  # of a grid: bounds its memory where the window is long and the samples are dense
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
@@ -26,21 +28,24 @@ class Card:
     Attributes:
         at_ms: of the readings, ascending.
         use: percent, no NaN.
-        weight_ms: time that each reading stands for: up to the next, never over a hole.
     """
 
     task: str
     device: str
     at_ms: Times
     use: Floats
-    weight_ms: Floats
+
+    @cached_property
+    def weight_ms(self) -> Floats:
+        """Time that each reading stands for: up to the next, never over a hole."""
+        return weights_of(self.at_ms)
 
     @property
     def seconds(self) -> float:
         """Time that its readings stand for."""
         return float(self.weight_ms.sum() / 1000)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Percent, over time: many readings at once weigh no more than one."""
         return float(np.average(self.use, weights=self.weight_ms))
@@ -52,6 +57,32 @@ def reading(series: RawSeries, name: str) -> Floats:
     return found if found is not None else np.full(len(series.at_ms), np.nan)
 
 
+class Seen:
+    """A view of a job with what several rules want of it, made once."""
+
+    def __init__(self, view: JobView, limits: Limits) -> None:
+        self.view, self.limits = view, limits
+
+    @cached_property
+    def cards(self) -> list[Card]:
+        """All cards with a reading in the window of single samples."""
+        return cards_of(self.view, self.view.window_start_ms)
+
+    @cached_property
+    def recent(self) -> list[Card]:
+        """The recent window of those whose readings cover it, and that were there before it began."""
+        view, minutes = self.view, self.limits.recent_window_minutes
+        start_ms = view.now_ms - 60_000 * minutes
+        first_ms = {(one.series.task, one.series.name): one.first_ms for one in view.pooled}
+        return [
+            card
+            for card in cards_of(view, start_ms)
+            if first_ms.get((card.task, card.device), view.now_ms) <= start_ms
+            and card.seconds >= COVERED * 60 * minutes
+            and is_fresh(view, card.at_ms)
+        ]
+
+
 def cards_of(view: JobView, start_ms: float) -> list[Card]:
     """All cards with a reading in [start_ms, now]."""
     found = []
@@ -61,22 +92,8 @@ def cards_of(view: JobView, start_ms: float) -> list[Card]:
         use = reading(series, "utilization_percent")
         there = ~np.isnan(use) & (series.at_ms >= start_ms) & (series.at_ms <= view.now_ms)
         if there.any():
-            at_ms = series.at_ms[there]
-            found.append(Card(series.series.task, series.series.name, at_ms, use[there], weights_of(at_ms)))
+            found.append(Card(series.series.task, series.series.name, series.at_ms[there], use[there]))
     return found
-
-
-def covering(view: JobView, minutes: float) -> list[Card]:
-    """Cards whose readings cover the last minutes, and that were there before these began."""
-    start_ms = view.now_ms - 60_000 * minutes
-    first_ms = {(one.series.task, one.series.name): one.first_ms for one in view.pooled}
-    return [
-        card
-        for card in cards_of(view, start_ms)
-        if first_ms.get((card.task, card.device), view.now_ms) <= start_ms
-        and card.seconds >= COVERED * 60 * minutes
-        and is_fresh(view, card.at_ms)
-    ]
 
 
 def is_fresh(view: JobView, at_ms: Times) -> bool:
@@ -135,8 +152,8 @@ def gridded(cards: Sequence[Card]) -> Grid | None:
     intervals = [float(np.median(np.diff(card.at_ms))) for card in cards if len(card.at_ms) > 1]
     if not intervals:
         return None
-    step_ms = max(1000.0, float(np.median(intervals)))
     first, last = min(card.at_ms[0] for card in cards), max(card.at_ms[-1] for card in cards)
+    step_ms = max(1000.0, float(np.median(intervals)), float(last - first) / MAX_STEPS)
     at_ms = np.arange(first, last + step_ms / 2, step_ms)
     use = np.full((len(cards), len(at_ms)), np.nan)
     for row, card in zip(use, cards, strict=True):
