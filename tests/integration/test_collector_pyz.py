@@ -134,6 +134,43 @@ def test_run_ships_the_output_of_a_command(python: str, pyz: Path, service: Serv
     assert stored(service, job) == {f"modelarts-job-{job}-worker-0.log": said.read_bytes()}
 
 
+SAMPLES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+sys.executable = sys.argv[2]  # one that was unpacked needs the libraries beside it
+from collectors.samplers.child import Child
+from collectors.samplers.host import Host
+from collectors.samplers.nvidia import Nvidia
+from collectors.samplers.processes import Processes
+child = Child("collectors.samplers.mounts:filler")
+used, total, read_only = child.ask("/dev/shm")
+assert 0 <= used <= total and read_only is False
+child.kill()
+host = Host(Processes(tree=False, job="nobody", task=None))
+host.open()
+assert host.sample()[0].memory_total_bytes > 0
+child = Child("collectors.samplers.child:answering collectors.samplers.nvidia:sampler")
+print(child.ask("sample"))
+child.kill()
+"""
+
+
+def test_samplers_and_their_children_come_out_of_the_file(python: str, pyz: Path, tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    cells = "0, GPU-a, 5 %, 1 MiB, 2 MiB, 3.50 W, 4"
+    head = "index, uuid, utilization.gpu [%], memory.used [MiB], memory.total [MiB], power.draw [W], temperature.gpu"
+    program.write_text(
+        f"#!/bin/sh\ncase $1 in --query-gpu*) echo '{head}'; echo '{cells}';; *) echo gpu_uuid, pid;; esac\n"
+    )
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [python, *BARE, "-c", SAMPLES, str(pyz), python]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    assert "['0', 'gpu', 5.0, 1048576.0, 2097152.0, 3.5, 4.0" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["logsvc-collector.service", "kubernetes-daemonset.yaml", "kubernetes-sidecar.yaml"])
 def test_the_commands_of_the_examples_ship(name: str, pyz: Path, service: ServiceProcess, tmp_path: Path) -> None:
     """With folders of this test in the place of theirs."""
