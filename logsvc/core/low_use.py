@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from logsvc.core.findings.finding import Finding
 from logsvc.core.findings.view import JobView, Limits
-from logsvc.core.findings.words import percent
 from logsvc.model.sample import DEVICE_KINDS, Pooled
 
 FLAGGED_TASK = "worker-0"
@@ -25,6 +24,10 @@ class Mean:
     def percent(self) -> float:
         """The nearest float."""
         return self.sum_micropercent / (MICRO * self.readings)
+
+    def __str__(self) -> str:
+        """Two digits, cut and not rounded: what lies below a limit is shown below it."""
+        return f"{100 * self.sum_micropercent // (MICRO * self.readings) / 100:g} %"
 
     def below(self, limit_percent: float) -> bool:
         """Strictly, without rounding the mean."""
@@ -56,7 +59,7 @@ def low_utilization(view: JobView, limits: Limits) -> Finding | None:
         return None
     return Finding(
         "low_utilization",
-        f"The cards of {FLAGGED_TASK} averaged {percent(mean.percent)} over {mean.readings:,} readings, "
+        f"The cards of {FLAGGED_TASK} averaged {mean} over {mean.readings:,} readings, "
         f"below {limits.low_utilization_percent:g} %.",
         "Try a larger batch, more processes that load data, data read from the local disk instead of a mount, "
         "and fewer or asynchronous checkpoints; if the job does not need its cards, use fewer.",

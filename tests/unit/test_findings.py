@@ -11,7 +11,7 @@ from logsvc.core.findings.rules import NAMES, findings_of
 from logsvc.core.findings.view import JobView, Limits
 from unit.findings_rig import BEGAN_MS, GIB, Planted, Sampling, dipping, flat
 
-some = settings(max_examples=25, deadline=None)
+some = settings(max_examples=10, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -68,7 +68,7 @@ def healthy(draw: st.DrawFn) -> Planted:
 
 
 @given(healthy())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_a_healthy_job_gives_no_finding(job: Planted) -> None:
     """But for the manual's flag, which has no grace for a job that only begins."""
     view = job.view()
@@ -248,7 +248,7 @@ def test_memory_is_not_told_to_be_orphaned_where_that_is_not_certain(case: str) 
     seeds,
     st.sampled_from([1500.0, 5400.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_sawtooth_is_found_with_its_period(
     sampling: Sampling, place: float, duty: float, low: float, noise: float, seed: int, seconds: float
 ) -> None:
@@ -271,7 +271,7 @@ def test_a_sawtooth_is_found_with_its_period(
 
 
 @given(samplings(), st.floats(5, 30), seeds)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_loud_noise_and_slow_drift_are_no_sawtooth(sampling: Sampling, noise: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     walk = 60 + np.cumsum(rng.normal(0, 1.2, 6000))
