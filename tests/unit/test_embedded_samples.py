@@ -218,6 +218,19 @@ async def test_the_doctor_adds_up(tmp_path: Path, clock: HandClock) -> None:
     assert any("cannot be read" in one.message or "damaged" in one.message for one in check(tmp_path))
 
 
+async def test_a_tail_after_a_start_is_read(tmp_path: Path, clock: HandClock) -> None:
+    """Once all was packed, the next batch is none of those that were: rows are numbered on."""
+    store = await a_store(tmp_path, clock)
+    await store.add_samples(JOB, readings_at(range(0, 3000, 1000)))
+    await store.pack_samples(JOB)
+    await store.close()
+    store = await a_store(tmp_path, clock)
+    assert await store.add_samples(JOB, readings_at(range(3000, 4000, 1000))) == 4
+    assert sorted((await all_of(store, JOB))[CARDS[0]]) == [0, 1000, 2000, 3000]
+    await store.close()
+    assert check(tmp_path) == []
+
+
 async def test_a_torn_batch_costs_no_other(tmp_path: Path, clock: HandClock) -> None:
     store = await a_store(tmp_path, clock)
     for at in (0, 1000, 2000):

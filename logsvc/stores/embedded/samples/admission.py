@@ -33,7 +33,12 @@ class Admission:
     def __init__(self, connection: sqlite3.Connection, tasks: Tasks) -> None:
         self._connection = connection
         self._tasks = tasks
-        self._next = {table: self._above(table) for table in ("tasks", "series", "tails")}
+        self._next = {
+            "tasks": self._above("SELECT MAX(id) FROM tasks"),
+            "series": self._above("SELECT MAX(id) FROM series"),
+            # Never again a number that was packed: readers know by it which rows are in a block.
+            "tails": self._above("SELECT MAX(id) FROM (SELECT id FROM tails UNION ALL SELECT packed_through FROM tasks)"),
+        }
         self._layouts: OrderedDict[int, Layout | None] = OrderedDict()
         self._new_tasks: list[Task] = []
         self._touched: dict[int, Task] = {}
@@ -170,8 +175,8 @@ class Admission:
         self._layouts.move_to_end(block)
         return self._layouts[block]
 
-    def _above(self, table: str) -> int:
-        return int(self._connection.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}").fetchone()[0])
+    def _above(self, highest: str) -> int:
+        return int(self._connection.execute(highest).fetchone()[0] or 0) + 1
 
     def _id(self, table: str) -> int:
         number = self._next[table]
