@@ -25,8 +25,12 @@ USUAL_PORT = 8600
 READY_SECONDS = 60.0  # for the service's `viewer:` line
 END_SECONDS = 10.0  # for a child to end by itself
 POLL_SECONDS = 0.1
-# A job of a minute, and nothing to keep for good.
-SERVICE_SETTINGS = {"LOGSVC_RECENT_WINDOW_MINUTES": "0.5", "LOGSVC_REQUIRE_ARCHIVE_FOR_ASCEND": "false"}
+SERVICE_SETTINGS = {  # of a job that lasts a minute, and of which nothing is kept for good
+    "LOGSVC_RECENT_WINDOW_MINUTES": "0.5",
+    "LOGSVC_FINDINGS_INTERVAL_SECONDS": "5",
+    "LOGSVC_CHECKPOINT_NEAR_SECONDS": "1",  # checkpoints are ten seconds apart
+    "LOGSVC_REQUIRE_ARCHIVE_FOR_ASCEND": "false",
+}
 PACE_VARIABLE = "LOGSVC_DEMO_PACE"  # 1: for people, about 75 s; less: faster
 
 
