@@ -12,9 +12,8 @@ from urllib.parse import quote, urlencode
 import httpx2
 import orjson
 
-from logsvc.core.auth import TOKEN_FILE
 from logsvc.errors import BadInput, Forbidden, LogsvcError, NotFound, StoreUnavailable, Unauthorized
-from logsvc.settings import default_data_dir
+from logsvc.model.data_folder import TOKEN_FILE, default_data_dir
 
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)  # a search may take its time
 _AWAY = StoreUnavailable  # worth asking again: also where a proxy answers for a service that is restarted

@@ -8,7 +8,6 @@ Each is read, in this order, from an argument, from `LOGSVC_<NAME>`, from the TO
 from __future__ import annotations
 
 import ipaddress
-import os
 import sys
 import tomllib
 from pathlib import Path
@@ -20,16 +19,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logsvc.errors import CannotStart
+from logsvc.model.data_folder import default_data_dir
 
 MIB = 1 << 20
 SECRET_LENGTH = 16  # characters at least of what signs
 NEVER_SHOWN = ("webhook_url", "webhook_secret")  # addresses of receivers often hold a secret too
-
-
-def default_data_dir() -> Path:
-    """`$XDG_DATA_HOME/logsvc`, or where that is when it is not set."""
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "logsvc"
 
 
 class Settings(BaseSettings):

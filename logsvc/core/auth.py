@@ -20,10 +20,10 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from logsvc.core.clock import rfc3339
 from logsvc.errors import CannotStart
+from logsvc.model.data_folder import TOKEN_FILE
 from logsvc.ports import Clock, RecordStore
 
 TOKEN_KIND = "token"
-TOKEN_FILE = "admin.token"
 KEY_FILE = "session.key"
 TOKEN_BYTES = 32
 KNOWN_SECONDS = 5.0  # a token is looked up again after this: bounds how long a withdrawn one still works
