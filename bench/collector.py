@@ -27,6 +27,9 @@ BUSY_FILES, BUSY_BYTES_PER_SECOND, BUSY_WRITES_PER_SECOND = 25, 1_000_000, 20
 FLEET_FILES, FLEET_LINES_PER_SECOND, FLEET_WRITES_PER_SECOND = 3200, 10, 2
 BEHIND_FILES, LIVE_FILES = 25, 8
 FOLLOWED = 48  # of the fleet's streams; each of their lines is timed
+EIGHT_CARDS = (
+    Path(__file__).resolve().parents[1] / "tests/samples/accelerators/npu-smi/info-910B4-24.1.rc3-busy-processes.txt"
+)
 START_SECONDS = 8.0  # interpreter, first scan, first answers and what was written last are not the running cost
 DESCRIPTORS = 1024  # what a collector gets on most machines
 LATE_SECONDS = 60.0
@@ -45,16 +48,17 @@ PRINTS = """if True:
 
 def costs(report: Report, service: Service, scale: Scale, folder: Path) -> None:
     """What it takes of a core and of memory, with files that grow and files at rest."""
-    with _collector(service, folder / "busy") as collector, _Writers(collector.logs, BUSY_FILES) as writers:
-        line_bytes = BUSY_BYTES_PER_SECOND // BUSY_FILES // BUSY_WRITES_PER_SECOND
-        writers.start(lambda stamp, n: _line(stamp, n, line_bytes), BUSY_WRITES_PER_SECOND)
-        share = collector.share_of_core(scale.collector_seconds)
-        resident = collector.resident_bytes()
-        written = writers.stop()
-        behind = written - _held(service, collector, written)
-    note = f"{scale.collector_seconds} s, {written / 1e6:.0f} MB, {behind} bytes not there in the end"
-    report.at_most("collector: 25 files, 1 MB/s together", share, 2, "% of a core", note)
-    report.at_most("… resident, at its peak", resident / 1e6, 40, "MB")
+    for what, sampled in (("", False), (", 8 cards every 5 s", True)):
+        with _collector(service, folder / f"busy-{sampled}", start=False) as collector:
+            collector.start(
+                *(("--sample-seconds", "5") if sampled else ()), tools=_eight_cards(folder) if sampled else ""
+            )
+            share, tools, note = _busy(service, collector, scale)
+            resident = collector.resident_bytes()
+        report.at_most(f"collector: 25 files, 1 MB/s together{what}", share, 2, "% of a core", note)
+        report.at_most("… resident, at its peak", resident / 1e6, 40, "MB")
+        if sampled:
+            report.add("… npu-smi itself, here a shell that prints a capture", f"{tools:.2f} % of a core")
     for count, goal in ((200, 0.3), (10_000, 3.0)):
         with _collector(service, folder / f"idle-{count}") as collector:
             for n in range(count):
@@ -64,6 +68,28 @@ def costs(report: Report, service: Service, scale: Scale, folder: Path) -> None:
             share = collector.share_of_core(scale.collector_seconds)
             note = f"{collector.resident_bytes() / 1e6:.0f} MB resident"
         report.at_most(f"collector: {count:,} files at rest", share, goal, "% of a core", note)
+
+
+def _busy(service: Service, collector: _Collector, scale: Scale) -> tuple[float, float, str]:
+    """Shares of a core of the collector and of the tools that it runs, with files that grow."""
+    with _Writers(collector.logs, BUSY_FILES) as writers:
+        line_bytes = BUSY_BYTES_PER_SECOND // BUSY_FILES // BUSY_WRITES_PER_SECOND
+        writers.start(lambda stamp, n: _line(stamp, n, line_bytes), BUSY_WRITES_PER_SECOND)
+        tools = collector.tools_cpu_seconds()
+        share = collector.share_of_core(scale.collector_seconds)
+        tools = 100 * (collector.tools_cpu_seconds() - tools) / (START_SECONDS + scale.collector_seconds)
+        written = writers.stop()
+        behind = written - _held(service, collector, written)
+    return share, tools, f"{scale.collector_seconds} s, {written / 1e6:.0f} MB, {behind} bytes not there in the end"
+
+
+def _eight_cards(folder: Path) -> str:
+    """A folder with an npu-smi that prints what a real one printed."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "npu-smi").write_text(f"#!/bin/sh\nexec cat '{EIGHT_CARDS}'\n")
+    (tools / "npu-smi").chmod(0o755)
+    return str(tools)
 
 
 def full_speed(report: Report, service: Service, corpus: Corpus, folder: Path) -> None:
@@ -166,12 +192,13 @@ class _Collector:
         self._service = service
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *more: str) -> None:
-        """Start the process."""
+    def start(self, *more: str, tools: str = "") -> None:
+        """Start the process; `tools`: a folder that comes first in PATH."""
         command = [sys.executable, "-m", "collectors", "watch", str(self.logs), "--job", self.job]
         command += ["--state-dir", str(self._folder / "state"), *more]
         server = f"http://127.0.0.1:{self._service.port}"
         settings = {**os.environ, "LOGSVC_SERVER": server, "LOGSVC_TOKEN": self._service.token}
+        settings["PATH"] = os.pathsep.join(filter(None, (tools, settings["PATH"])))
         with (self._folder / "collector.log").open("ab") as said:
             self._process = subprocess.Popen(command, env=settings, stderr=said)
         _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE)
@@ -185,10 +212,16 @@ class _Collector:
         return 100 * (self.cpu_seconds() - used) / (time.perf_counter() - start)
 
     def cpu_seconds(self) -> float:
-        """User and system time so far."""
+        """User and system time so far, with that of the processes that stay: those that ask for it."""
         assert self._process
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")  # of the thread that has started it
+        below = [pid for children in tasks for pid in children.read_text().split()]
+        return sum(_cpu_fields(pid)[0] for pid in (str(self._process.pid), *below))
+
+    def tools_cpu_seconds(self) -> float:
+        """That of the programs that it ran, and that have ended."""
+        assert self._process
+        return _cpu_fields(str(self._process.pid))[1]
 
     def resident_bytes(self) -> int:
         """The most memory that it has held, with the pages of its files."""
@@ -211,6 +244,15 @@ class _Collector:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(30)
             self._process = None
+
+
+def _cpu_fields(pid: str) -> tuple[float, float]:
+    """CPU seconds of a process, and of its children that have ended; 0 of one that has just gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0, 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS, (int(fields[13]) + int(fields[14])) / TICKS
 
 
 @contextmanager

@@ -115,18 +115,18 @@ class Agent:
             except OSError as exc:
                 self.say(f"no metrics on port {port}: {exc.strerror}")
 
-    def sample(self, *, tree: bool = False) -> None:
+    def sample(self, command: Optional[int] = None) -> None:
         """
         Sample cards and what is around them from now on, where the settings say so; starts threads.
 
         Args:
-            tree: the job's processes are those that descend from this one.
+            command: pid of the one that is run: the job's processes are those that descend from here.
         """
         self.sampling = engine_for(
             self.settings,
             os.environ,
             self.say,
-            tree=tree,
+            command=command,
             files=self._tasks_by_files,
             may_send=lambda: not self.errands,  # a job's start comes first, or it would pass for somebody else's job
         )

@@ -184,7 +184,7 @@ class _Run:
             os.close(writing)
         self.agent.show("run")
         if child is not None:
-            self.agent.sample(tree=True)
+            self.agent.sample(child.pid)
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
         sender.start()
         interrupted = False

@@ -28,7 +28,7 @@ def engine_for(
     environment: Mapping[str, str],
     say: Say,
     *,
-    tree: bool,
+    command: Optional[int],
     files: Files,
     may_send: Callable[[], bool],
 ) -> Optional[Engine]:
@@ -36,7 +36,7 @@ def engine_for(
     The engine, not started; None where nothing is to be sampled.
 
     Args:
-        tree: whether the job is what descends from this process.
+        command: pid of the one that this process runs, if it does.
         files: log files that are shipped, see `Residents`.
         may_send: see `Engine`.
     """
@@ -44,7 +44,7 @@ def engine_for(
     if every == 0:
         return None
     identity = settings.identity
-    processes = Processes(tree=tree, job=identity.job, task=identity.task)
+    processes = Processes(command=command, job=identity.job, task=identity.task)
     return Engine(
         Client(settings),
         [(sampler, every) for sampler in card_samplers(settings.sample_from)],

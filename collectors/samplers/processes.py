@@ -57,16 +57,17 @@ class Processes:
         left_out: how many more there were than are read.
     """
 
-    def __init__(self, *, tree: bool, job: Optional[str], task: Optional[str], proc: str = "/proc") -> None:
+    def __init__(self, *, command: Optional[int], job: Optional[str], task: Optional[str], proc: str = "/proc") -> None:
         """
         Args:
-            tree: only what descends from this process, which runs a command.
+            command: pid of the one that this process runs: only what descends from here is looked at.
             job, task: whose processes are looked for, where that is known; then those that name another are left out.
         """
         self.known: dict[int, Process] = {}
         self.left_out = 0
-        self._tree, self._job, self._task, self._proc = tree, job, task, proc
+        self._command, self._job, self._task, self._proc = command, job, task, proc
         self._met: dict[int, Process] = {}
+        self._children: dict[int, int] = {}  # pid -> started, of our own at the last look
         self._kin: dict[int, int] = {}  # pid -> started, of what descended from us when it was first seen
 
     def look(self) -> list[ProcessReading]:
@@ -87,9 +88,14 @@ class Processes:
         return readings
 
     def _chosen(self, stats: Mapping[int, _Stat]) -> dict[int, Process]:
-        ours = _descendants(stats, helpers & stats.keys())
+        # What has just been started for a sampler may not be in `helpers` yet, or no more: our children but the
+        # command count from the second time on that they are seen.
+        children = {pid: stat.started for pid, stat in stats.items() if stat.parent == os.getpid()}
+        fresh = {pid for pid, started in children.items() if self._children.get(pid) != started} - {self._command}
+        self._children = children
+        ours = _descendants(stats, (helpers & stats.keys()) | fresh)
         others = {pid: met for pid, met in self._met.items() if pid not in ours and not met.is_collector}
-        if self._tree:
+        if self._command is not None:
             self._kin = {pid: start for pid, start in self._kin.items() if pid in stats and stats[pid].started == start}
             kin = _descendants(stats, {os.getpid(), *self._kin})
             self._kin = {pid: stats[pid].started for pid in kin if pid in others}

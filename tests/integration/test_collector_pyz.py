@@ -146,7 +146,7 @@ child = Child("collectors.samplers.mounts:filler")
 used, total, read_only = child.ask("/dev/shm")
 assert 0 <= used <= total and read_only is False
 child.kill()
-host = Host(Processes(tree=False, job="nobody", task=None))
+host = Host(Processes(command=None, job="nobody", task=None))
 host.open()
 assert host.sample()[0].memory_total_bytes > 0
 child = Child("collectors.samplers.child:answering collectors.samplers.nvidia:sampler")

@@ -73,7 +73,7 @@ def read(processes: Processes) -> dict[int, ProcessReading]:
 def test_counters_move_with_what_a_process_does(worker: Worker) -> None:
     """They stand still while it sleeps, spins or is stopped; a read out of memory moves them, too."""
     process = worker()
-    processes = Processes(tree=True, job=JOB, task="worker-0")
+    processes = Processes(command=process.pid, job=JOB, task="worker-0")
     tell(process, "write")
     first = read(processes)[process.pid]
     assert first.write_bytes >= 100_000
@@ -92,20 +92,21 @@ def test_counters_are_those_of_psutil(worker: Worker) -> None:
     process = worker()
     tell(process, "write")
     counters = psutil.Process(process.pid).io_counters()
-    reading = read(Processes(tree=True, job=JOB, task="worker-0"))[process.pid]
+    reading = read(Processes(command=process.pid, job=JOB, task="worker-0"))[process.pid]
     assert reading.read_bytes == counters.read_chars + counters.read_bytes
     assert reading.write_bytes == counters.write_chars + counters.write_bytes
 
 
 def test_the_whole_tree_of_a_command_also_what_has_left_it(worker: Worker) -> None:
     process = worker()
-    processes = Processes(tree=True, job=JOB, task="worker-0")
+    processes = Processes(command=process.pid, job=JOB, task="worker-0")
     tell(process, "spin")
     assert process.pid in read(processes)
     shell = subprocess.Popen(["sh", "-c", "sleep 3600 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
     assert shell.stdout is not None
     below = int(shell.stdout.readline())
     try:
+        assert not {shell.pid, below} & read(processes).keys()  # it might be a sampler's, not told yet
         assert {shell.pid, below} <= read(processes).keys()
         shell.kill()
         shell.wait()
@@ -121,7 +122,7 @@ def test_what_samplers_start_is_no_job(worker: Worker) -> None:
     tell(process, "spin")
     helpers.add(process.pid)
     try:
-        assert process.pid not in read(Processes(tree=True, job=JOB, task="worker-0"))
+        assert process.pid not in read(Processes(command=process.pid, job=JOB, task="worker-0"))
     finally:
         helpers.discard(process.pid)
 
@@ -131,13 +132,15 @@ def test_processes_are_found_by_their_environment(worker: Worker) -> None:
     other = worker(MA_VJ_NAME=f"modelarts-job-{JOB}", VC_TASK_INDEX="4")
     for process in (ours, other):
         tell(process, "spin")
-    named = Processes(tree=False, job=JOB, task="worker-3")
+    named = Processes(command=None, job=JOB, task="worker-3")
+    named.look()  # our own children, here, count from the second time on
     assert set(read(named)) == {ours.pid}
     (home,) = Residents(JOB, "worker-3", named, {})(())
     assert (home.task, home.pids, home.hang_minutes) == ("worker-3", {ours.pid}, 12.0)
     assert home.environments == ({"CUDA_VISIBLE_DEVICES": "1"},)
 
-    everyone = Processes(tree=False, job=None, task=None)
+    everyone = Processes(command=None, job=None, task=None)
+    everyone.look()
     found = read(everyone)
     assert (found[ours.pid].job, found[ours.pid].task) == (JOB, "worker-3")
     homes = {home.task: home for home in Residents(None, None, everyone, {})(()) if home.job == JOB}
@@ -183,7 +186,7 @@ def test_everything_in_a_container_but_collectors_and_the_kernel(tmp_path: Path)
     proc.add(14)
     (tmp_path / "14" / "io").unlink()  # may not be read
     (tmp_path / "self").mkdir()
-    processes = Processes(tree=False, job=JOB, task=None, proc=str(tmp_path))
+    processes = Processes(command=None, job=JOB, task=None, proc=str(tmp_path))
     assert proc.look(processes) == {10: (35, 42)}
     assert set(processes.known) == {10, 14}
     proc.add(15, MA_VJ_NAME=f"ma-job-{JOB}")  # one that names the job: then only such are its
@@ -192,7 +195,7 @@ def test_everything_in_a_container_but_collectors_and_the_kernel(tmp_path: Path)
 
 def test_a_pid_that_is_used_again_is_another_process(tmp_path: Path) -> None:
     proc = FakeProc(tmp_path)
-    processes = Processes(tree=False, job=None, task=None, proc=str(tmp_path))
+    processes = Processes(command=None, job=None, task=None, proc=str(tmp_path))
     proc.add(10, started=100, MA_VJ_NAME="ma-job-a")
     assert [(reading.pid, reading.job) for reading in processes.look()] == [(10, "a")]
     proc.add(10, started=900, MA_VJ_NAME="ma-job-b", VC_TASK_INDEX="1")
@@ -205,7 +208,7 @@ def test_more_processes_than_are_read_are_told(tmp_path: Path, monkeypatch: pyte
     proc = FakeProc(tmp_path)
     for pid in (10, 11, 12):
         proc.add(pid, started=pid)
-    processes = Processes(tree=False, job=JOB, task=None, proc=str(tmp_path))
+    processes = Processes(command=None, job=JOB, task=None, proc=str(tmp_path))
     host = Host(processes)
     host.open()
     assert [reading.pid for reading in host.sample() if isinstance(reading, ProcessReading)] == [10, 11]
@@ -214,7 +217,9 @@ def test_more_processes_than_are_read_are_told(tmp_path: Path, monkeypatch: pyte
 
 def test_log_files_tell_which_job_is_here_also_while_it_hangs(tmp_path: Path) -> None:
     files = [("old", "worker-0", 10 * RECENT_SECONDS), ("now", "worker-0", 5.0)]
-    residents = Residents(None, None, Processes(tree=False, job=None, task=None, proc=str(tmp_path)), {}, lambda: files)
+    residents = Residents(
+        None, None, Processes(command=None, job=None, task=None, proc=str(tmp_path)), {}, lambda: files
+    )
     assert [home.job for home in residents(())] == ["now"]
     files[1] = ("now", "worker-0", 10 * RECENT_SECONDS)
     assert [home.job for home in residents(())] == ["now"]
@@ -300,7 +305,7 @@ def test_the_least_limit_above_us_holds(tmp_path: Path) -> None:
 
 
 def test_the_node_as_psutil_sees_it() -> None:
-    host = Host(Processes(tree=True, job=JOB, task=None))
+    host = Host(Processes(command=None, job=JOB, task=None))
     used, total = host._node_memory()
     memory = psutil.virtual_memory()
     assert total == memory.total and used is not None and abs(used - (memory.total - memory.available)) < 1 << 30
@@ -315,7 +320,7 @@ def host_readings(root: Path, busier: dict[str, str]) -> list[HostReading]:
     now = [100.0]
     (root / "empty").mkdir()
     host = Host(
-        Processes(tree=False, job=None, task=None, proc=str(root / "empty")), root=str(root), clock=lambda: now[0]
+        Processes(command=None, job=None, task=None, proc=str(root / "empty")), root=str(root), clock=lambda: now[0]
     )
     host.open()
     first = host.sample()
