@@ -256,7 +256,8 @@ def _page(url: str, seconds: float) -> str:
     except socket.timeout as exc:
         raise Hung(f"{url}: no answer in {seconds:g} s") from exc
     except (OSError, http.client.HTTPException) as exc:
-        raise Failed(f"{url}: {str(exc) or type(exc).__name__}") from exc
+        words = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+        raise Failed(f"{url}: {words}") from exc
     finally:
         connection.close()
     return b"".join(pieces).decode("utf-8", "replace")

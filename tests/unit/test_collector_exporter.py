@@ -309,7 +309,7 @@ def test_nobody_listens_and_nobody_answers(server: Server) -> None:
         Exporter(server.url, seconds=0.2).sample()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.one_of(st.text(max_size=200), st.text('a{}="\\,#\n 1.eN-+', max_size=100)))
 def test_no_text_raises_anything_else(text: str) -> None:
     try:
@@ -323,7 +323,7 @@ NAMES = st.sampled_from(["npu_chip_info_utilization", "DCGM_FI_DEV_GPU_UTIL", "D
 LABELS = st.dictionaries(st.sampled_from(["id", "gpu", "pod", "UUID"]), st.sampled_from(["0", "1", "x", 'a"\\\n', ""]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(NAMES, LABELS, st.floats(-10, 2000))))
 def test_what_is_written_is_what_is_read(lines: list[tuple[str, dict[str, str], float]]) -> None:
     def escaped(value: str) -> str:

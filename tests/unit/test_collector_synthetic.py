@@ -114,6 +114,11 @@ def test_a_file_that_is_not_there_is_told_and_begins_when_it_is(player: Player) 
         ('{"device": 0, "utilization_percent": 100.1}', "is '100.1', not a number from 0 to 100"),
         ('{"device": 0, "utilization_percent": "5"}', "is '5', not a number"),
         ('{"device": 0, "power_watts": -2}', "is '-2', not a number"),
+        ('{"device": 0, "memory_used_bytes": -2}', "is '-2', not a number"),
+        ('{"device": 0, "memory_total_bytes": -0.5}', "is '-0.5', not a number"),
+        ('{"device": 0, "temperature_celsius": -274}', "is '-274', not a number"),
+        ('{"device": 0, "process_count": 1000001}', "is '1000001', not a number"),
+        ('{"device": 1234567890}', "'device' is the index of a card"),
         ('{"device": 0, "power_watts": true}', "is 'True', not a number"),
         ('{"loop_seconds": 0}', "loop_seconds is a number above 0, alone in the first line"),
         ('{"device": 0, "at": 1}\n{"loop_seconds": 9}', "line 2: loop_seconds"),
@@ -145,7 +150,7 @@ ANY = st.recursive(
 KEYS = st.sampled_from(["at", "device", "kind", "utilization_percent", "process_count", "loop_seconds"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.dictionaries(KEYS, ANY).map(lambda line: json.dumps(line).encode())))
 def test_no_line_raises_anything_else(raw: bytes) -> None:
     try:
