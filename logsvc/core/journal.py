@@ -6,6 +6,7 @@ one that nobody could be told of before a kill is told again after the start.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -34,13 +35,16 @@ class Journal:
 
     def __init__(self, records: RecordStore, tell: Tell | None = None) -> None:
         self._records, self._tell = records, tell
+        self._writing = asyncio.Lock()
+        self._untold: set[str] = set()  # jobs with events that nobody was told of yet
 
     async def all(self) -> dict[str, dict[str, Any]]:
-        """Every job's record, by job."""
+        """Every job's record, by job; asked once, at the start."""
         found: dict[str, dict[str, Any]] = {}
         after = ""
         while records := await self._records.list(MONITOR_KIND, after=after, limit=LIST_RECORDS):
             found.update((record.id, record.value) for record in records)
+            self._untold.update(record.id for record in records if record.value["untold"])
             after = records[-1].id
         return found
 
@@ -58,35 +62,43 @@ class Journal:
 
         Raises: StoreUnavailable, DiskFull, Conflict: nothing was written.
         """
-        record = await self._records.get(MONITOR_KIND, job)
-        held = record.value if record else {}
-        new = [_recorded(event) for event in events]
-        value = {
-            **state,
-            "events": [*held.get("events", ()), *({**one} for one in new)][-MAX_EVENTS:],
-            "untold": [*held.get("untold", ()), *new][-MAX_EVENTS:] if self._tell else [],
-        }
-        await self._records.put(MONITOR_KIND, job, value, expected=record.version if record else 0)
+        async with self._writing:
+            record = await self._records.get(MONITOR_KIND, job)
+            held = record.value if record else {}
+            new = [_recorded(event) for event in events]
+            value = {
+                **state,
+                "events": [*held.get("events", ()), *new][-MAX_EVENTS:],
+                "untold": [*held.get("untold", ()), *new][-MAX_EVENTS:] if self._tell else [],
+            }
+            await self._records.put(MONITOR_KIND, job, value, expected=record.version if record else 0)
         for event in events:
             log.info(
                 "finding_changed",
                 extra={"job": job, "finding": event.name, "change": event.change, "reason": event.reason},
             )
-        await self.tell(job)
+        if events and self._tell is not None:
+            self._untold.add(job)
+            await self.tell()
 
-    async def tell(self, job: str) -> None:
+    async def tell(self) -> None:
         """Tell of events that nobody was told of yet; those that are not taken wait for the next call."""
-        record = await self._records.get(MONITOR_KIND, job)
-        if self._tell is None or record is None or not record.value.get("untold"):
-            return
-        waiting = list(record.value["untold"])
-        try:
-            while waiting:
-                await self._tell(Event(job, **waiting[0]))
-                waiting.pop(0)
-            await self._records.put(MONITOR_KIND, job, {**record.value, "untold": waiting}, expected=record.version)
-        except LogsvcError as error:
-            log.warning("event_told_later", extra={"job": job, "code": error.code, "reason": error.message})
+        for job in list(self._untold):
+            try:
+                await self._tell_of(job)
+            except LogsvcError as error:
+                log.warning("event_told_later", extra={"job": job, "code": error.code, "reason": error.message})
+            else:
+                self._untold.discard(job)
+
+    async def _tell_of(self, job: str) -> None:
+        async with self._writing:
+            record = await self._records.get(MONITOR_KIND, job)
+            if self._tell is None or record is None or not record.value["untold"]:
+                return
+            for event in record.value["untold"]:
+                await self._tell(Event(job, **event))
+            await self._records.put(MONITOR_KIND, job, {**record.value, "untold": []}, expected=record.version)
 
 
 def shown_finding(finding: Finding, *, since_ms: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from logsvc.core.clock import rfc3339
 from logsvc.core.findings.finding import Finding
 from logsvc.core.findings.rules import NAMES, findings_of
 from logsvc.core.findings.view import JobView, Limits
-from logsvc.core.hang import HangRules, HangWatch
+from logsvc.core.hang import HangRules, HangWatch, hung
 from logsvc.core.hang_use import movement
 from logsvc.core.journal import Journal, moment, shown_finding
 from logsvc.core.live import SLOT_MS, SPARK_SLOTS, LiveJob
@@ -38,6 +38,9 @@ MINUTE_MS = 60_000
 FLAGS = ("low_utilization", "hung")
 FINDING_READINGS = frozenset(("utilization_percent", "memory_used_bytes", "memory_total_bytes", "process_count"))
 UTILIZATION = frozenset(("utilization_percent",))
+HUNG = frozenset(("hung",))
+LOW = frozenset(("low_utilization",))
+FINDINGS_SHARE = 0.02  # of the time goes to the rules on one job at most: a thousand cards take them seconds
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,6 @@ class Monitor:
         self._checkpoints = Checkpoints(logs)
         self._jobs: dict[str, LiveJob] = {}
         self._watched: set[str] = set()  # those that the next look goes through
-        self._untold: set[str] = set()
         self._minute = 0
         self._settling = asyncio.Lock()
 
@@ -190,9 +192,7 @@ class Monitor:
         if now_ms // MINUTE_MS > self._minute:
             self._minute = now_ms // MINUTE_MS
             await self._write_rates(now_ms)
-        for job in list(self._untold):
-            await self._journal.tell(job)
-            self._untold.discard(job)
+        await self._journal.tell()
         watched = [self._jobs[job] for job in list(self._watched)]
         await self._pool([live for live in watched if live.stale_pooled])
         for live in watched:
@@ -211,13 +211,14 @@ class Monitor:
                 live.next_cycle = now + self._settings.hang_cycle_seconds
                 await self._cycle(live, now)
             if now >= live.next_findings:
-                live.next_findings = now + self._settings.findings_interval_seconds
                 live.sampled_since_look = False
+                started = self._clock.monotonic()
                 await self._find(live, now)
+                took = self._clock.monotonic() - started
+                live.next_findings = now + max(self._settings.findings_interval_seconds, took / FINDINGS_SHARE)
         elif not live.final or live.sampled_since_look:
             live.sampled_since_look = False
-            await self._find(live, ended, final=True)
-            live.final = True
+            live.final = await self._find(live, ended, final=True)
             self._checkpoints.forget(live.id)
         else:
             self._watched.discard(live.id)
@@ -239,10 +240,11 @@ class Monitor:
                 use.variance > rules.hang_variance or use.median_points > rules.hang_median_points
             )
             live.resumed_hang = not (moved or works or live.hang.stage == 2)
-        if (live.hang.stage == 2) != ("hung" in live.held):
-            live.next_findings = now
+        finding = hung(live.hang)
+        if finding is not None or "hung" in live.held:
+            await self._settle(live, {finding.name: finding} if finding else {}, now, only=HUNG)
 
-    async def _find(self, live: LiveJob, now: float, *, final: bool = False) -> None:
+    async def _find(self, live: LiveJob, now: float, *, final: bool = False) -> bool:
         found: list[Finding] = []
         if live.has_cards or live.hang is not None:
             now_ms = round(now * 1000)
@@ -261,7 +263,7 @@ class Monitor:
                 hang=live.hang,
             )
             found = await asyncio.to_thread(findings_of, view, self._limits)
-        await self._settle(live, {one.name: one for one in found}, now, final=final)
+        return await self._settle(live, {one.name: one for one in found}, now, final=final)
 
     async def _settle(
         self,
@@ -271,8 +273,8 @@ class Monitor:
         *,
         only: frozenset[str] | None = None,
         final: bool = False,
-    ) -> None:
-        """What was found is what is held now; of `only` these names."""
+    ) -> bool:
+        """What was found is what is held now; of `only` these names. False: the next look has to try again."""
         async with self._settling:
             now_ms = round(now * 1000)
             held = {name: one for name, one in live.held.items() if only is not None and name not in only}
@@ -301,8 +303,13 @@ class Monitor:
                     events.append(Event(live.id, now, name, "cleared", _cleared_reason(live, name)))
             held = {name: held[name] for name in (*NAMES, *held) if name in held}  # the gravest first
             if events or (final and not live.final and (held or live.has_cards or live.samplers)):
-                await self._journal.write(live.id, self._recorded(live, held, final=final), events)
+                try:
+                    await self._journal.write(live.id, self._recorded(live, held, final=final), events)
+                except LogsvcError as error:  # jobs can be read while the disk is full
+                    log.warning("finding_put_off", extra={"job": live.id, "code": error.code, "reason": error.message})
+                    return False
             live.held = held
+            return True
 
     # The stores
 
@@ -324,7 +331,7 @@ class Monitor:
                     live,
                     {low.name: low} if low else {},
                     live.ended_at or self._clock.now(),
-                    only=frozenset(("low_utilization",)),
+                    only=LOW,
                 )
 
     async def _load(self, live: LiveJob) -> None:
@@ -391,10 +398,8 @@ class Monitor:
         live.hang_detect_minutes = record["hang_detect_minutes"]
         for task, name, state, reason, at in record["samplers"]:
             live.samplers[task, name] = (SamplerReport(name, state, reason), at)
-        hung = live.held.get("hung")
-        live.resumed_hang = hung is not None and not _is_over(hung) and live.ended_at is None
-        if record["untold"]:
-            self._untold.add(live.id)
+        hang = live.held.get("hung")
+        live.resumed_hang = hang is not None and not _is_over(hang) and live.ended_at is None
 
 
 def _is_over(finding: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from builders import NOON, HandClock
 from logsvc.core.clock import rfc3339
 from logsvc.core.monitor import Monitor
 from logsvc.core.notify import Event
-from logsvc.errors import StoreUnavailable
+from logsvc.errors import DiskFull, StoreUnavailable
 from logsvc.model.stream import ordinary_path, proc_path
 from serving import Served, a_store, in_process
 
@@ -141,6 +141,7 @@ async def test_the_last_readings_are_there_after_a_restart(rig: Rig) -> None:
 
 async def test_readings_that_come_late_or_twice_change_no_later_one(rig: Rig) -> None:
     await rig.report("m-late", 90)
+    assert len([one for one in (await rig.job("m-late"))["utilization_sparkline_percent"] if one is not None]) == 1
     sent = {"at": rfc3339(NOON - 600), "device": 0, "kind": "gpu", "utilization_percent": 10}
     for _ in range(3):
         response = await rig.served.http.post(
@@ -295,9 +296,9 @@ async def test_the_log_rate_is_a_series_once_a_minute(rig: Rig) -> None:
     assert (chart["log_lines"], chart["state"], chart["series"]) == ([0, 6], "no_data", [])
     # Chunks that are sent again are no lines that came.
     offset = rig.written[ordinary_path(job, "worker-0")]
-    for _ in range(2):
-        await rig.served.write(b"g\nh\n", job=job, path=ordinary_path(job, "worker-0"), offset=offset)
-    assert 'logsvc_job_log_lines_total{job_id="m-rate"} 2.0' in (await rig.served.http.get("/metrics")).text
+    for data in (b"g\nh\n", b"g\nh\n", b"g\nh\ni\n"):
+        await rig.served.write(data, job=job, path=ordinary_path(job, "worker-0"), offset=offset)
+    assert 'logsvc_job_log_lines_total{job_id="m-rate"} 3.0' in (await rig.served.http.get("/metrics")).text
 
 
 async def test_checkpoint_lines_are_found_as_they_come(rig: Rig) -> None:
@@ -330,11 +331,35 @@ async def test_an_event_that_nobody_took_is_told_again(rig: Rig) -> None:
     await rig.report("m-told", 10)
     await rig.job("m-told")
     assert await rig.changes("m-told") == [("low_utilization", "raised")] and not told
-    away = False
-    await rig.restart()
-    rig.monitor._journal._tell = tell
-    for _ in range(3):
+    for now_away in (True, False, False):
+        away = now_away
+        await rig.restart()
+        rig.monitor._journal._tell = tell
         await rig.monitor.look()
     assert [(one.job, one.name, one.change, one.numbers["readings"]) for one in told] == [
         ("m-told", "low_utilization", "raised", 1)
     ]
+    away = True
+    rig.clock.move(1)
+    await rig.report("m-told", 95)
+    await rig.monitor.look()
+    assert await rig.changes("m-told") == [("low_utilization", "raised"), ("low_utilization", "cleared")]
+    away = False
+    await rig.monitor.look()
+    assert [one.change for one in told] == ["raised", "cleared"]
+
+
+async def test_jobs_are_read_while_findings_cannot_be_written(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.report("m-full", 10)
+
+    async def full(*_: Any, **__: Any) -> None:
+        raise DiskFull("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.store, "put", full)
+        job = await rig.job("m-full")
+        assert (job["mean_utilization_percent"], job["flags"], job["events"]) == (10.0, [], [])
+        await rig.monitor.look()
+    rig.clock.move(60)
+    await rig.monitor.look()
+    assert await rig.changes("m-full") == [("low_utilization", "raised")]
