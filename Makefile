@@ -14,8 +14,8 @@ VENV  := .venv
 TEST  := .venv-test
 WHEEL := build/wheel
 ARGS  :=
-# Two at a time: some tests wait for processes that they killed. A file's tests stay together.
-TEST_JOBS := 2
+# Three at a time, on two cores: many tests wait for processes. A file's tests stay together.
+TEST_JOBS := 3
 
 SHELL       := /bin/sh
 MAKEFLAGS   += --no-print-directory
@@ -44,7 +44,7 @@ run: $(VENV)/.run-installed
 # Safe path: `python -m` started by a test finds the wheel, not the source beside it.
 test: $(TEST)/.wheel-installed test-tools
 	@LOGSVC_TESTED=wheel PYTHONSAFEPATH=1 PATH="$(CURDIR)/$(TEST)/bin:$$PATH" \
-	  $(TEST)/bin/pytest -n $(TEST_JOBS) --dist loadfile $(ARGS)
+	  $(TEST)/bin/pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: style types py39 js
 	@$(MAKE) test

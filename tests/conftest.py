@@ -17,6 +17,8 @@ from logsvc.ports import LogStore, SampleStore
 from logsvc.stores.embedded.store import EmbeddedStore
 from logsvc.stores.memory import MemoryStore
 
+STAGES = {"web": 0, "integration": 0, "contract": 1, "unit": 2}
+
 
 def pytest_configure() -> None:
     """Processes that tests start take signals as usual, also where the tests run with nohup or in the background."""
@@ -24,6 +26,24 @@ def pytest_configure() -> None:
         for ignorable, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
             if signal.getsignal(ignorable) is signal.SIG_IGN:
                 signal.signal(ignorable, usual)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Files in the order that keeps all workers busy (the Makefile asks for it with `--no-loadscope-reorder`).
+
+    Those with browsers, which compute, beside those with processes, which wait; then the stores; the shortest last,
+    so that nobody is left with a long one.
+    """
+    files: dict[str, list[Path]] = {}
+    for path in dict.fromkeys(item.path for item in items):
+        files.setdefault(path.parent.name, []).append(path)
+    place = {
+        path: STAGES.get(folder, 0) + index / len(paths)
+        for folder, paths in files.items()
+        for index, path in enumerate(paths)
+    }
+    items.sort(key=lambda item: place[item.path])
 
 
 class PackedStore(EmbeddedStore):
