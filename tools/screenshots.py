@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Pictures of the viewer for docs/: the demo job and a few jobs beside it, in Chromium.
 
-    make screenshots        writes docs/images/*.png
+    make screenshots                              writes docs/images/*.png
+    python3 tools/screenshots.py jobs chart       only these
 
 It starts `logsvc demo` on a free port and ends it. Needs Chromium, its driver and the test tools.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import re
 import struct
 import subprocess
@@ -32,17 +34,19 @@ from selenium.webdriver.support.ui import WebDriverWait
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 WIDE, PHONE = (1200, 720), (390, 760)
 WAIT_SECONDS = 60
+DAY = 86_400
 MOST_BYTES = 150_000
+CHARTED = "llama-7b-sft-zh"  # the job whose chart is shown: it has two nodes of four cards
 LINE = "78"  # in the midst of the training, before it fails
-# name, status, algorithm, days ago, owner: what a team's list looks like
+# What a team's list looks like: name, status, algorithm, days ago, owner, use of its cards in percent (None: not read).
 OTHERS = (
-    ("bert-large 预训练", "running", "bert", 0.1, "zhang"),
-    ("resnet50-imagenet-8p", "succeeded", "resnet50", 0.9, "li.wei"),
-    ("yolov8 检测微调", "failed", "yolov8", 1.2, "wang"),
-    ("llama-7b-sft-zh", "running", "llama", 1.8, "zhang"),
-    ("ocr-crnn-v3", "stopped", "crnn", 3.1, "chen"),
-    ("gpt2-small-lr-sweep-04", "succeeded", "gpt2", 4.4, "li.wei"),
-    ("swin-transformer-baseline", "succeeded", "swin", 6.0, "wang"),
+    ("bert-large 预训练", "running", "bert", 0.1, "zhang", 38),
+    ("resnet50-imagenet-8p", "succeeded", "resnet50", 0.9, "li.wei", 78),
+    ("yolov8 检测微调", "failed", "yolov8", 1.2, "wang", 44),
+    ("llama-7b-sft-zh", "running", "llama", 0.7, "zhang", 92),
+    ("ocr-crnn-v3", "stopped", "crnn", 3.1, "chen", None),
+    ("gpt2-small-lr-sweep-04", "succeeded", "gpt2", 4.4, "li.wei", 85),
+    ("swin-transformer-baseline", "succeeded", "swin", 6.0, "wang", 67),
 )
 
 
@@ -57,9 +61,11 @@ class Shot(NamedTuple):
 
 SHOTS = (
     Shot("jobs", lambda job: {}, ".jobs-table tbody tr:nth-child(5)"),
+    Shot("chart", lambda job: {"job": id_of(CHARTED), "task": "worker-0", "line": "2400"}, ".chart-moment"),
     Shot("job", lambda job: {"job": job, "task": "worker-0", "line": LINE}, ".row.is-selected"),
     Shot("panes", lambda job: {"job": job, "line": LINE, "pane": f"worker-1|||{LINE}"}, ".log + .log .row.is-selected"),
     Shot("hits", lambda job: {"job": job, "line": LINE, "q": "loss", "scope": "job", "hits": "1"}, ".hits mark"),
+    Shot("phone-chart", lambda job: {"job": id_of(CHARTED), "task": "worker-0"}, ".u-over", PHONE),
     Shot("phone-jobs", lambda job: {}, ".jobs-table tbody tr:nth-child(5)", PHONE),
     Shot("phone-job", lambda job: {"job": job, "line": LINE, "q": "loss"}, ".pane-rows mark", PHONE),
 )
@@ -76,15 +82,23 @@ createImageBitmap(new Blob([bytes])).then((image) => {
   done([image.width, image.height, btoa(text)])
 })
 """
+# On a phone the chart is folded away at first.
+UNFOLDED = """
+if (!document.querySelector('.chart')) document.querySelector('.job-use')?.click()
+return Boolean(document.querySelector('.chart'))
+"""
 LOOKS = {"en-light": ("en-US,en", "light"), "zh-dark": ("zh-CN,zh", "dark")}
 
 
 def main() -> int:
     """Exit status: 0 all pictures are there, 1 one is too big for a page of documentation."""
+    shots = [shot for shot in SHOTS if not sys.argv[1:] or shot.name in sys.argv[1:]]
     with demo() as (url, token, job), browser() as chrome:
-        for name, status, algorithm, days, owner in OTHERS:
+        for name, status, algorithm, days, owner, percent in OTHERS:
             add_job(url, token, name, status, algorithm, days, owner)
-        too_big = [path for shot in SHOTS for look in LOOKS if (path := take(chrome, url, token, job, shot, look))]
+            if percent is not None:
+                add_readings(url, token, name, status, days, percent)
+        too_big = [path for shot in shots for look in LOOKS if (path := take(chrome, url, token, job, shot, look))]
     for path in too_big:
         print(f"{path.name}: more than {MOST_BYTES} bytes", file=sys.stderr)
     return 1 if too_big else 0
@@ -127,13 +141,44 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 def add_job(url: str, token: str, name: str, status: str, algorithm: str, days: float, owner: str) -> None:
-    job = f"{abs(hash(name)) % 16**8:08x}-9d3e-4a07-8c15-5f2b7e60a1d4"
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86_400))
-    said = {"name": name, "status": status, "algorithm": algorithm, "owner": owner, "created_at": created}
+    job = id_of(name)
+    said = {"name": name, "algorithm": algorithm, "owner": owner, "created_at": rfc3339(time.time() - days * DAY)}
+    said |= {"status": status, "accelerator": "nvidia"}
     call(url, token, "PUT", f"/jobs/{job}", json.dumps(said).encode())
     log = b"".join(b"step %d loss %.4f\n" % (step, 7 / (step + 3)) for step in range(4000))
     query = {"job": job, "task": "worker-0", "path": f"modelarts-job-{job}-worker-0.log", "offset": 0}
     call(url, token, "POST", f"/chunks?{urllib.parse.urlencode(query)}", log)
+
+
+def add_readings(url: str, token: str, name: str, status: str, days: float, usual: int) -> None:
+    """A day of its cards, or less: they work, save, wait for a while, and one of them never does much."""
+    chance, now = random.Random(name), time.time()
+    start = now - min(days, 1.0) * DAY
+    for worker in range(2):
+        samples = []
+        for step in range(int((now - start) / 60) + 1):
+            at = start + 60 * step
+            idle = status == "running" and 1.1 * 3600 < now - at < 1.6 * 3600
+            for card in range(4):
+                use = usual - 45 * ((worker, card) == (1, 2)) + chance.uniform(-4, 4)
+                use = 4 + chance.uniform(-3, 3) if step % 75 < 4 else use
+                percent = round(max(0.0, min(100.0, chance.uniform(0, 2) if idle else use)), 1)
+                samples.append({"at": rfc3339(at), "device": card, "kind": "gpu", "utilization_percent": percent})
+        body = {"job": id_of(name), "task": f"worker-{worker}"}
+        for first in range(0, len(samples), 9000):
+            part = json.dumps({**body, "samples": samples[first : first + 9000]})
+            call(url, token, "POST", "/samples", part.encode())
+    if status != "running":
+        call(url, token, "PUT", f"/jobs/{id_of(name)}", json.dumps({"status": status}).encode())
+
+
+def id_of(name: str) -> str:
+    """The same each time, so that a picture changes only where the page does."""
+    return f"{zlib.crc32(name.encode()):08x}-9d3e-4a07-8c15-5f2b7e60a1d4"
+
+
+def rfc3339(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def call(url: str, token: str, method: str, path: str, body: bytes) -> None:
@@ -156,6 +201,8 @@ def take(chrome: webdriver.Chrome, url: str, token: str, job: str, shot: Shot, l
     chrome.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": languages})
     chrome.get("about:blank")
     chrome.get(f"{url}/?token={token}#{urllib.parse.urlencode(shot.place(job))}")
+    if shot.name == "phone-chart":
+        WebDriverWait(chrome, WAIT_SECONDS).until(lambda _: chrome.execute_script(UNFOLDED))
     script = "return Boolean(document.querySelector(arguments[0])) && !document.querySelector('.is-loading')"
     WebDriverWait(chrome, WAIT_SECONDS).until(lambda _: chrome.execute_script(script, shot.ready))
     time.sleep(1.5)  # counts and the minimap come a moment later; nothing hangs on them

@@ -38,6 +38,7 @@ return [...said].filter((words) => words.trim())
 NAMES = {
     *("logsvc", "English", "Ascend", "MindSpore", "RE2", "zip", "KiB", "MiB"),  # names and units
     *("Enter", "Shift", "Esc", "Ctrl", "Home", "End", "PgUp", "PgDn", "Alt"),  # keys
+    *("batch", "size", "checkpoint", "cache", "npu", "smi", "spy", "dump", "collector", "run", "watch"),  # advice
     *("rank", "plog", "viewer"),  # as the manual and the printed link have them
     *(
         "resnet50",
@@ -46,6 +47,7 @@ NAMES = {
         "pool",
         "root",
         "walk",
+        "cards",
         "nowhere",
         "nothing",
         "has",

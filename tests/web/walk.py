@@ -84,10 +84,12 @@ def several_panes(page: Page) -> None:
 
 def chart_and_findings(page: Page) -> None:
     page.open(CARDS, readings="utilization,memory,power,temperature", cards="worker-0/1")
+    page.until(lambda: page.all(".job > .findings .flag"), "nothing is found")
+    if not page.all(".chart"):  # on a phone the log comes first
+        page.click(".job-use")
     page.until(lambda: page.all(".u-over"), "no chart was drawn")
     page.click(".chart-tools button:last-child")
     page.click(".chart-watch summary")
-    page.until(lambda: page.all(".job > .findings .flag"), "nothing is found")
     page.run("for (const details of document.querySelectorAll('details.finding-advice')) details.open = true")
     page.run("document.querySelector('.chart-plots').focus()")
     page.one(".chart-plots").send_keys(Keys.HOME, Keys.ARROW_RIGHT)
