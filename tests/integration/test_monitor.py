@@ -70,9 +70,9 @@ class Rig:
     async def pass_time(
         self, seconds: float, job: str, *percents: float, io: Callable[[int], int], **more: Any
     ) -> None:
-        """Report every 5 s, and look."""
-        for step in range(round(seconds / 5)):
-            self.clock.move(5)
+        """Report every 10 s, and look."""
+        for step in range(round(seconds / 10)):
+            self.clock.move(10)
             await self.report(job, *percents, io=io(step), **more)
             await self.monitor.look()
 
@@ -199,8 +199,8 @@ async def test_a_restart_is_no_stillness_and_a_hang_outlives_it(rig: Rig) -> Non
 
 async def test_log_lines_count_as_io_and_those_of_the_platform_do_not(rig: Rig) -> None:
     platform = b"[ModelArts Service Log]2026-11-20 12:00:00,000 - INFO - heartbeat\n"
-    for step in range(60):
-        rig.clock.move(5)
+    for step in range(30):
+        rig.clock.move(10)
         await rig.report("m-talks", 100, io=1)
         await rig.write("m-talks", b"step %d\n" % step)
         await rig.report("m-silent", 100, io=1)
@@ -214,8 +214,8 @@ async def test_the_job_s_own_detect_time_goes_before_the_setting(rig: Rig) -> No
     await rig.report("m-patient", 100, io=1, hang_detect_minutes=60)
     await rig.report("m-usual", 100, io=1)
     await rig.restart()
-    for _ in range(72):
-        rig.clock.move(5)
+    for _ in range(36):
+        rig.clock.move(10)
         for job in ("m-patient", "m-usual"):
             await rig.report(job, 100, io=1, **({"hang_detect_minutes": 60} if job == "m-patient" else {}))
         await rig.monitor.look()
@@ -226,10 +226,10 @@ async def test_findings_survive_the_end_and_a_restart(rig: Rig) -> None:
     """Worker-1 idles: the manual's mean is fine, the extra findings tell. The job then hangs and is stopped."""
     job = "m-end"
     await rig.put(job, accelerator="nvidia")
-    for step in range(240):
-        rig.clock.move(5)
-        await rig.report(job, 90 + step % 3, 90, io=min(step, 150))
-        await rig.report(job, 0, 0, task="worker-1", io=min(step, 150))
+    for step in range(80):
+        rig.clock.move(15)
+        await rig.report(job, 90 + step % 3, 90, io=min(step, 50))
+        await rig.report(job, 0, 0, task="worker-1", io=min(step, 50))
         await rig.monitor.look()
     running = await rig.job(job)
     assert running["mean_utilization_percent"] > 90
