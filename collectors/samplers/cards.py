@@ -88,7 +88,7 @@ def visible(cards: Sequence[DeviceReading], environment: Mapping[str, str]) -> O
             said = True
             of_kind = _of_container(of_kind, named(environment.get(CONTAINER[kind], "")))
             of_kind = _of_runtime(of_kind, environment.get(RUNTIME[kind]))
-        elif _says_of_another(environment, kind):
+        elif any(_names(environment, card.kind) for card in cards if card.kind != kind):
             of_kind = []  # a job that names its NPUs does not use the GPUs beside them
         found |= {(kind, card.device) for card in of_kind}
     return found if said else None
@@ -145,8 +145,10 @@ def _is(card: DeviceReading, name: str) -> bool:
     return card.device == name or card.device.startswith(name + ":")
 
 
-def _says_of_another(environment: Mapping[str, str], kind: str) -> bool:
-    return any(environment.get(names[other]) for names in (CONTAINER, RUNTIME) for other in names if other != kind)
+def _names(environment: Mapping[str, str], kind: str) -> bool:
+    """Whether it names cards of this kind: `all` and nothing stand in many an image that has none of them."""
+    said = [named(environment.get(names[kind], "")) for names in (CONTAINER, RUNTIME)]
+    return any(chosen is not None and chosen.names for chosen in said)
 
 
 def _order(card: DeviceReading) -> tuple[int, ...]:

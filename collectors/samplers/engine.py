@@ -99,7 +99,7 @@ class Engine:
             self._thread.join(seconds)
         if not self._thread.is_alive():
             self._client.close()
-        if self.backlog.waiting and seconds:
+        if self.backlog.waiting:
             self._say(f"{self.backlog.waiting} readings of samplers are not sent: {self.problem or 'not in time'}")
 
     def conditions(self) -> list[Condition]:

@@ -69,7 +69,9 @@ def test_what_a_variable_names(text: str, names: tuple[str, ...] | None) -> None
         (NPUS, {"ASCEND_VISIBLE_DEVICES": "8-15", "ASCEND_RT_VISIBLE_DEVICES": "0,1"}, {"8", "9"}),
         (NPUS, {"ASCEND_RT_VISIBLE_DEVICES": "10"}, {"10"}),
         ([*GPUS, *NPUS], {"ASCEND_RT_VISIBLE_DEVICES": "3"}, {"3"}),
-        (NPUS, {"CUDA_VISIBLE_DEVICES": "0"}, set()),
+        ([*GPUS, *NPUS], {"NVIDIA_VISIBLE_DEVICES": "all", "ASCEND_VISIBLE_DEVICES": ""}, {str(n) for n in range(16)}),
+        # many a script sets it wherever it runs
+        (NPUS[:2], {"CUDA_VISIBLE_DEVICES": "0", "NVIDIA_VISIBLE_DEVICES": "all"}, {"0", "1"}),
     ],
 )
 def test_which_cards_are_visible(
