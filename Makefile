@@ -26,6 +26,7 @@ PYTHON_3_9  := collectors logsvc/__init__.py logsvc/errors.py logsvc/model
 # The oldest that the collector promises, the newest, and Debian's: a version, and the Debian suite that holds it.
 PYTHONS     := 3.9=bullseye 3.13=trixie 3.14=sid
 PYTHONS_DIR := build/pythons
+PROMETHEUS_DIR := build/prometheus
 PYZ         := dist/logsvc-collector.pyz
 define IMPORT_ALL
 import collectors, importlib, logsvc.errors, logsvc.model, pkgutil
@@ -36,7 +37,7 @@ for package in (collectors, logsvc.model):
 endef
 export IMPORT_ALL
 
-.PHONY: run test check style types py39 js pyz logsvc-collector.pyz bench dev lock vendor screenshots clean test-tools pythons
+.PHONY: run test check style types py39 js pyz logsvc-collector.pyz bench dev lock vendor screenshots clean test-tools pythons prometheus
 
 run: $(VENV)/.run-installed
 	@exec $(VENV)/bin/logsvc demo $(ARGS)
@@ -80,8 +81,11 @@ bench: $(VENV)/.run-installed
 dev: $(VENV)/.run-installed
 	@tools/bootstrap.sh $(VENV) requirements-dev.lock
 
-test-tools: pythons
+test-tools: pythons prometheus
 	@tools/bootstrap.sh --test-tools
+
+prometheus:
+	@tools/prometheus.sh $(PROMETHEUS_DIR)
 
 pythons:
 	@tools/pythons.sh $(PYTHONS_DIR) $(PYTHONS)

@@ -6,8 +6,9 @@
 # to be root: the packages are unpacked into FOLDER, and a launcher starts them with the C library that they came with.
 # Where there is no Debian or no mirror, FOLDER/python3.9.missing says so in a sentence, which the tests repeat.
 set -eu
+# shellcheck source=tools/debian.sh
+. "$(dirname "$0")/debian.sh"
 
-say() { printf '%s\n' "$*"; }
 fail() { say "logsvc: $*" >&2; exit 1; }
 
 works() { "$1" -c "import hashlib, sys, ssl, zlib; sys.exit('%d.%d' % sys.version_info[:2] != '$2')" >/dev/null 2>&1; }
@@ -18,15 +19,6 @@ missing() { say "$name: $*" | tee "$folder/$name.missing"; }
 launcher() {
     { say '#!/bin/sh'; printf 'exec'; printf ' "%s"' "$@"; say ' "$@"'; } >"$folder/$name"
     chmod +x "$folder/$name"
-}
-
-# The mirror of Debian itself, not of its security updates or of others.
-mirror() {
-    command -v apt-get >/dev/null 2>&1 || return 0
-    # shellcheck source=/dev/null
-    codename=$(. /etc/os-release && [ "$ID" = debian ] && say "${VERSION_CODENAME:-}") || return 0
-    apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v wanted="$codename" '$1 == wanted && $2 == "main" && $3 !~ /security/ { print $3; exit }'
 }
 
 # fetch VERSION SUITE: unpacks that Python and all that it needs into $folder/VERSION.
@@ -50,13 +42,6 @@ fetch() {
         dpkg-deb --fsys-tarfile "$package" | tar -x --no-same-owner -C "$folder/$1" --exclude './usr/share' --exclude './var'
     done
     rm -rf "$work"
-}
-
-private_apt() {
-    apt-get -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::State="$work" \
-        -o Dir::State::status="$work/status" -o Dir::Cache="$work" -o Dir::Cache::archives="$work/archives" \
-        -o APT::Sandbox::User=root -o Acquire::Retries=3 \
-        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@" >"$work/log" 2>&1 </dev/null
 }
 
 mkdir -p "$1"
