@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logsvc.core.hang import HangRules, HangState, ProcessIo, hung
-from unit.hang_rig import Job, Use, noisy, of, stages, steady
+from logsvc.core.hang_use import movement
+from unit.hang_rig import Job, Use, noisy, of, series, stages, steady
 
 ACTS = ("quiet", "io", "log", "new", "gone", "reset", "blind", "busy")
 QUICK = HangRules(hang_detect_minutes=5, hang_window_minutes=2)
@@ -101,6 +104,56 @@ def test_a_card_that_gives_no_more_readings_is_waited_for_then_left_out() -> Non
     states = job.minutes(10)
     assert stages(states) == [1] * 4 + [2] * 6
     assert "no utilization comes from card 1 of worker-0" in states[3].reason
+
+
+def test_old_readings_of_a_card_are_no_sign_that_it_is_still() -> None:
+    """They stay in the window for a while after its sampler has failed."""
+    job = Job(QUICK)
+    last_ms = job.now_ms + 6 * 60_000
+    job.use[("worker-0", "1")] = lambda at_ms: np.where(at_ms < last_ms, 100.0, np.nan)
+    states = job.minutes(12)
+    assert stages(states) == [0] * 5 + [1] * 5 + [2] * 2
+    assert "no utilization comes from card 1 of worker-0" in states[6].reason
+
+
+@pytest.mark.parametrize(
+    ("seconds", "judged"),
+    [
+        (range(0, 600, 5), True),
+        (range(0, 600, 90), True),  # 3 and 4 readings
+        (range(0, 600, 160), False),  # 2 and 2
+        ([*range(0, 340, 5), *range(500, 600, 5)], False),  # a hole of more than half a window
+        (range(300, 600, 5), False),  # of the window before, there is none
+        ([*range(0, 300, 5), 590, 595], False),
+    ],
+)
+def test_a_card_is_judged_by_readings_that_cover_both_windows(seconds: Iterable[int], judged: bool) -> None:
+    at_ms = 1000 * np.array([*seconds])
+    found = movement([series("worker-0", "0", at_ms, np.full(len(at_ms), 70.0))], window_ms=300_000)
+    assert found == ((0.0, 70.0, 0.0) if judged else None)
+
+
+def test_the_liveliest_card_tells() -> None:
+    """By hand: 40, 60 in turn have variance 100 and median 50; 90 before and 96 after differ by 6."""
+    at_ms = np.arange(0, 600_000, 5000)
+    swings = series("worker-0", "0", at_ms, np.where(at_ms // 5000 % 2, 40.0, 60.0))
+    steps = series("worker-0", "1", at_ms, np.where(at_ms < 300_000, 90.0, 96.0))
+    found = movement([swings, steps], window_ms=300_000)
+    assert found == (pytest.approx(100), pytest.approx((50 + 96) / 2), pytest.approx(6))
+
+
+def test_several_looks_are_needed_however_short_the_detect_time() -> None:
+    job = Job(HangRules(hang_detect_minutes=1, hang_cycles=5, hang_window_minutes=2))
+    assert stages(job.minutes(8)) == [0] * 5 + [1] * 2 + [2]
+
+
+def test_a_job_of_which_nothing_comes_any_more_is_not_judged() -> None:
+    job = Job()
+    job.minutes(32)
+    job.counters, job.use = {}, {}
+    states = job.minutes(60)
+    assert stages(states) == [0] * 60
+    assert states[-1].reason == "Cannot be judged: no IO counters have come for 60 minutes."
 
 
 @pytest.mark.parametrize(
