@@ -24,6 +24,7 @@ SPARK_SLOTS = 30
 SLOT_MS = 120_000
 FLAGGED_TASK = "worker-0"
 MAX_SAMPLERS = 4096  # told of one job
+MAX_SERIES = 65_536  # of one job: cards, hosts and mounts
 MAX_PROCESSES = 65_536  # of one job between two cycles
 
 
@@ -232,6 +233,8 @@ class LiveJob:
         if held is not None and sample.at_ms <= held[0] <= now_ms:
             if sample.at_ms < held[0]:
                 self.restored = False  # came late: the hour is read again from the store
+            return False
+        if held is None and len(self.latest) >= MAX_SERIES:
             return False
         self.latest[sample.series] = (sample.at_ms, sample.values)
         if sample.series.kind in DEVICE_KINDS and sample.values[0] is not None:

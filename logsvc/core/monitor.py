@@ -200,6 +200,8 @@ class Monitor:
                 await self._look_at(live)
             except LogsvcError as error:
                 log.warning("look_put_off", extra={"job": live.id, "code": error.code, "reason": error.message})
+            except Exception:  # of one job; the others are looked at all the same
+                log.exception("look_failed", extra={"job": live.id})
 
     async def _look_at(self, live: LiveJob) -> None:
         now = self._clock.now()
@@ -220,7 +222,7 @@ class Monitor:
             live.sampled_since_look = False
             live.final = await self._find(live, ended, final=True)
             self._checkpoints.forget(live.id)
-        else:
+        elif not live.unwritten:
             self._watched.discard(live.id)
 
     async def _cycle(self, live: LiveJob, now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from logsvc.core.monitor import Monitor
 from logsvc.core.notify import Event
 from logsvc.errors import DiskFull, StoreUnavailable
 from logsvc.model.stream import ordinary_path, proc_path
+from processes import ServiceProcess
 from serving import Served, a_store, in_process
 
 SETTINGS = {"hang_detect_minutes": 2, "hang_window_minutes": 1, "hang_cycle_seconds": 15}
@@ -363,3 +365,24 @@ async def test_jobs_are_read_while_findings_cannot_be_written(rig: Rig, monkeypa
     rig.clock.move(60)
     await rig.monitor.look()
     assert await rig.changes("m-full") == [("low_utilization", "raised")]
+
+
+def test_what_was_found_outlives_a_kill(tmp_path: Path) -> None:
+    """Acknowledged readings and told events are there after `kill -9`, once each."""
+    service = ServiceProcess(tmp_path / "data").start()
+    try:
+        client = service.client()
+        for percent in (20, 95):
+            at = rfc3339(NOON - 3600 + percent)
+            samples = [{"at": at, "device": 0, "kind": "npu", "utilization_percent": percent}]
+            body = json.dumps({"job": "m-kill", "task": "worker-0", "samples": samples}).encode()
+            assert client.ask("POST", "/samples", body).status == 204
+            before = client.get("/jobs/m-kill")
+        service.kill()
+        after = service.start().client().get("/jobs/m-kill")
+        assert after == before
+        assert [one["change"] for one in after["events"]] == ["raised", "cleared"]
+        assert after["mean_utilization_percent"] == 57.5
+    finally:
+        service.kill()
+    assert "Traceback" not in service.logged()
