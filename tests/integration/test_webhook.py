@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,6 @@ from integration.webhook_receiver import Receiver, Taken
 from logsvc.core.notify import Event, signature
 from logsvc.errors import CannotStart
 from logsvc.stores.embedded.doctor import check
-from logsvc.stores.embedded.store import EmbeddedStore
 from logsvc.webhook import HttpWebhook
 from processes import ServiceProcess, free_port, wait_until
 from serving import eventually, in_process
@@ -133,26 +133,30 @@ async def test_a_receiver_that_hangs_slows_nobody(receiver: Receiver, tmp_path: 
 
 @pytest.mark.kill
 def test_a_killed_service_sends_what_it_had_not_delivered(receiver: Receiver, tmp_path: Path) -> None:
-    """Refused once, killed without a word: the next start sends the same event, under the same id, once."""
+    """Idle cards raise a flag; refused once, killed without a word: the next start sends the same event, once."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET + "\n")
     receiver.answers = ["503", "hang"]
-    service = ServiceProcess(tmp_path / "data", webhook_url=receiver.url, webhook_secret_file=str(secret))
-    told = asyncio.run(told_beforehand(service.folder, secret))
-    service.start()
+    given = {"webhook_url": receiver.url, "webhook_secret_file": str(secret), "webhook_grace_minutes": "0"}
+    service = ServiceProcess(tmp_path / "data", **given).start()
+    idle_cards(service)
     receiver.until(2)
     service.kill()
     [finding] = check(service.folder)
     assert f"the webhook has not taken what was told of job {JOB}" in finding.message
     assert "the answer was 503" in finding.message and finding.severity == "warning"
     service.start()
-    requests = receiver.until(3)
+    first, second, third = receiver.until(3)
     wait_until(lambda: 'result="delivered"} 1.0' in scraped(service))
     service.stop()
     assert len(receiver.got) == 3
-    assert {one.headers["X-Logsvc-Delivery"] for one in requests} == {told}
-    assert all(is_signed(one) for one in requests)
-    assert len({one.body for one in requests}) == 1
+    assert first.body == second.body == third.body
+    message = json.loads(first.body)
+    assert (message["event"], message["job"]["name"]) == ("low_utilization.raised", "resnet50")
+    assert message["finding"]["numbers"] == {"mean_percent": 10.0, "readings": 3, "limit_percent": 50.0}
+    for request in (first, second, third):
+        assert request.headers["X-Logsvc-Delivery"] == message["delivery"]
+        assert is_signed(request)
     assert check(service.folder) == []
     logged = service.logged()
     assert "webhook_failed" in logged and "the answer was 503" in logged
@@ -160,16 +164,19 @@ def test_a_killed_service_sends_what_it_had_not_delivered(receiver: Receiver, tm
     assert "of-the-receiver" not in logged
 
 
-async def told_beforehand(folder: Path, secret: Path) -> str:
-    """An event in a data folder whose service died before it sent anything; its id."""
-    clock = HandClock(time.time())
-    event = hung(clock.at)
-    store, url = EmbeddedStore(folder, clock=clock), "http://127.0.0.1:9/"
-    async with in_process(folder, store=store, clock=clock, webhook_url=url, webhook_secret_file=secret) as served:
-        notifier = served.service.notifier
-        assert notifier is not None
-        await notifier.tell(event)
-    return event.id
+def idle_cards(service: ServiceProcess) -> None:
+    """Ten percent, measured three times."""
+    client, now = service.client(), datetime.now(UTC)
+    sent = {"Content-Type": "application/json"}
+    job = json.dumps({"name": "resnet50", "accelerator": "nvidia", "status": "running"}).encode()
+    assert client.ask("PUT", f"/jobs/{JOB}", job, sent).status == 200
+    samples = [
+        {"at": (now - timedelta(seconds=back)).isoformat(), "device": 0, "kind": "gpu", "utilization_percent": 10}
+        for back in (10, 5, 0)
+    ]
+    body = json.dumps({"job": JOB, "task": "worker-0", "samples": samples}).encode()
+    assert client.ask("POST", "/samples", body, sent).status == 204
+    client.close()
 
 
 def scraped(service: ServiceProcess) -> str:
