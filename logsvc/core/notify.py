@@ -164,11 +164,11 @@ class Notifier:
     async def _take(self, event: Event) -> None:
         record = await self._records.get(JOB_KIND, event.job)
         job: dict[str, Any] = record.value if record else {}
-        now, grace, held_until = self._clock.now(), self._grace.get(event.name, 0.0), 0.0
-        if event.change == "raised" and grace:
+        now, held_until = self._clock.now(), 0.0
+        if event.change == "raised" and event.name in self._grace:
             if job.get("status") in ENDED:
                 return
-            due = float(job.get("created_at", now)) + grace
+            due = float(job.get("created_at", now)) + self._grace[event.name]
             held_until = due if due > now else 0.0
         if len(self._held) + sum(len(line.waiting) for line in self._lines.values()) >= MAX_WAITING:
             await self._make_room()
