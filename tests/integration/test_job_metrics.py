@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from logsvc.model.stream import ordinary_path
 from serving import Served, in_process
 
 DOCS = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text("utf-8").partition("## Metrics")[2]
+PROMTOOL = Path(__file__).parents[2] / "build" / "prometheus" / "bin" / "promtool"  # `make prometheus`
 HOSTILE = 'a"b\\c\nd {x="1"} 5\n# TYPE é ☃'
 Labels = tuple[tuple[str, str], ...]
 
@@ -133,6 +135,9 @@ async def test_every_series_of_a_job_and_none_that_is_not_documented(served: Ser
     assert only(found["logsvc_request_duration_seconds_count"], call="ingest") == 1
     names = {re.sub("_(bucket|sum|count)$", "", name) if "duration" in name else name for name in found}
     assert names == set(documented())
+    text = (await served.http.get("/metrics")).content
+    checked = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True, timeout=60)  # noqa: ASYNC221
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
 async def test_old_readings_and_ended_jobs_leave(served: Served, clock: HandClock) -> None:
