@@ -86,8 +86,13 @@ def test_the_job_fails_and_ctrl_c_ends_everything(demo: Demo, tmp_path: Path) ->
     found = streams()
     assert {stream["rank"] for (task, kind), stream in found.items() if kind == "plog"} == {0, 1}
 
-    first = viewer.bytes(f"/streams/{found['worker-0', 'ordinary']['id']}/raw").decode()
-    second = viewer.bytes(f"/streams/{found['worker-1', 'ordinary']['id']}/raw").decode()
+    def log(task: str) -> str:
+        return viewer.bytes(f"/streams/{found[task, 'ordinary']['id']}/raw").decode()
+
+    # The first worker to fail fails the job; the other one's last lines come after that.
+    wait(lambda: all("exit code 1" in log(task) for task in job["tasks"]))
+    found = streams()
+    first, second = log("worker-0"), log("worker-1")
     assert "ValueError: matmul" in second and "Traceback (most recent call last)" in second
     assert "the peer is lost" in first
     losses = [float(line.rpartition(" ")[2]) for line in first.splitlines() if line.startswith("epoch:")]
