@@ -62,7 +62,7 @@ def never_used(seen: Seen) -> Finding | None:
         found = f"{named(devices)} ({len(idle)} of {total}) never rose above 0 % since the job began"
     return Finding(
         "never_used",
-        f"{found}, watched for {span(watched_seconds)}.",
+        f"{found[0].upper()}{found[1:]}, watched for {span(watched_seconds)}.",
         "Check that the program runs on the cards at all: its device setting (`device_target`, `.to(device)`), the "
         "visible devices (`CUDA_VISIBLE_DEVICES`, `ASCEND_RT_VISIBLE_DEVICES`), and that one process was started for "
         "each card. Cards that the job does not need should not be asked for.",
