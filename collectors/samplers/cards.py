@@ -31,7 +31,7 @@ class Home:
     A job's task on this node.
 
     Attributes:
-        environments: of its processes, as far as they say which devices are visible; the container's at least.
+        environments: that it was started with, as far as they say which devices are visible.
         pids: of its processes.
         hang_minutes: what its container says of MA_HANG_DETECT_TIME.
     """
@@ -100,10 +100,10 @@ def owners(card: DeviceReading, cards: Sequence[DeviceReading], homes: Sequence[
         return [home for home in homes if home.job == card.job and card.task in ("", home.task)]
     by_variable, silent = [], []
     for home in homes:
-        sets = [chosen for environment in home.environments if (chosen := visible(cards, environment)) is not None]
-        if not sets:
+        sets = [visible(cards, environment) for environment in home.environments]
+        if not sets or None in sets:
             silent.append(home)
-        elif (card.kind, card.device) in set().union(*sets):
+        elif any(chosen and (card.kind, card.device) in chosen for chosen in sets):
             by_variable.append(home)
     if by_variable:
         return by_variable

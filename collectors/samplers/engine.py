@@ -19,8 +19,10 @@ from collectors.samplers.lane import ABSENT, OK, Clock, Condition, Lane
 from collectors.samplers.render import Taken, bodies
 from collectors.shipper import LATER
 
+ENDED = ("succeeded", "failed", "stopped")
 GATHER_SECONDS = 1.0  # what the samplers read at about the same time goes together
 STATES_SECONDS = 60.0  # how samplers are is told so often, even where nothing is read
+ENDED_SECONDS = 30.0  # so often the service is asked whether a job has ended
 BACKOFF_SECONDS, BACKOFF_CEILING_SECONDS = 1.0, 60.0
 
 Homes = Callable[[Sequence[DeviceReading]], Sequence[Home]]  # of all cards that were ever read
@@ -45,6 +47,7 @@ class Engine:
         say: Say,
         *,
         always: bool = False,
+        may_end: bool = False,
         may_send: Callable[[], bool] = lambda: True,
         clock: Optional[Clock] = None,
         backlog: Optional[Backlog] = None,
@@ -56,6 +59,7 @@ class Engine:
             others: of all else; asked once a card is found.
             homes: whose readings they are.
             always: ask the others even where there is no card.
+            may_end: jobs may end without our knowing: the service is asked, and what their cards do then is not sent.
             may_send: false while the service must hear something else first: a sample makes its job.
         """
         self.sent = self.refused = 0
@@ -74,6 +78,7 @@ class Engine:
         self._told_at = self._clock.monotonic()
         self._retry_at, self._failures = 0.0, 0
         self._expired: set[str] = set()
+        self._may_end, self._ended, self._asked_at = may_end, frozenset[str](), float("-inf")
         self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
 
     def start(self) -> None:
@@ -188,9 +193,22 @@ class Engine:
         if not conditions:
             return []
         cards = list(self._seen.values())
-        homes = [home for home in self._homes(cards) if home.job not in self._expired]
+        here = self._homes(cards)
+        self._look_for_ends({home.job for home in here})
+        homes = [home for home in here if home.job not in self._expired and home.job not in self._ended]
         made = bodies(taken, cards, homes, conditions)
         return [body for body in made if entries_of(body) or body["samplers"]]
+
+    def _look_for_ends(self, jobs: set[str]) -> None:
+        now = self._clock.monotonic()
+        if not self._may_end or now < max(self._asked_at + ENDED_SECONDS, self._retry_at):
+            return
+        self._asked_at = now
+        try:
+            known = {job: self._client.job(job) for job in sorted(jobs - self._expired)}
+        except (Unavailable, Refused):
+            return  # whether they have ended is asked again; what is read meanwhile is kept
+        self._ended = frozenset(job for job, fields in known.items() if fields and fields.get("status") in ENDED)
 
     def _tell(self) -> None:
         """A line for a person where a sampler's state has changed; not for the first good one."""

@@ -52,6 +52,7 @@ def engine_for(
         Residents(identity.job, identity.task, processes, environment, files),
         say,
         always=settings.sample_seconds is not None,
+        may_end=command is None,
         may_send=may_send,
     )
 

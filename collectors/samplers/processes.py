@@ -27,20 +27,24 @@ HANG_VARIABLE = "MA_HANG_DETECT_TIME"
 class _Stat(NamedTuple):
     parent: int
     started: int  # ticks since boot: a pid that is used again has another
+    name: bytes  # of the program: a process that becomes another one has another environment
 
 
 @dataclass
 class Process:
     """
-    What is known of a process and does not change.
+    What is known of a process and does not change while it is the same program.
 
     Attributes:
+        parent: pid of the one that had started it when it was first seen.
         job, task: by its environment; empty where that says none or may not be read.
         visible: variables of its environment that say which cards it sees.
         is_collector: whether it is a collector itself, or none of a job's at all.
     """
 
     started: int
+    parent: int
+    name: bytes
     job: str = ""
     task: str = ""
     visible: Mapping[str, str] = field(default_factory=dict)
@@ -74,7 +78,9 @@ class Processes:
         """Counters of the job's processes now; one that has ended meanwhile, or may not be read, has none."""
         stats = self._stats()
         self._met = {
-            pid: met if (met := self._met.get(pid)) and met.started == stat.started else self._meet(pid, stat.started)
+            pid: met
+            if (met := self._met.get(pid)) and (met.started, met.name) == (stat.started, stat.name)
+            else self._meet(pid, stat)
             for pid, stat in stats.items()
         }
         self.known = self._chosen(stats)
@@ -115,13 +121,13 @@ class Processes:
             text = self._read(f"{name}/stat", 4096)
             fields = text[text.rfind(b")") + 2 :].split()
             if len(fields) > 19 and fields[0] not in (b"Z", b"X"):
-                stat = _Stat(int(fields[1]), int(fields[19]))
+                stat = _Stat(int(fields[1]), int(fields[19]), text[: text.rfind(b")")])
                 if stat.parent != 2 and name != "2":  # a kernel thread
                     found[int(name)] = stat
         return found
 
-    def _meet(self, pid: int, started: int) -> Process:
-        process = Process(started)
+    def _meet(self, pid: int, stat: _Stat) -> Process:
+        process = Process(stat.started, stat.parent, stat.name)
         arguments = self._read(f"{pid}/cmdline", 4096).split(b"\0")
         process.is_collector = pid == os.getpid() or any(
             os.path.basename(part).startswith(b"logsvc-collector") or part == b"collectors" for part in arguments[:3]

@@ -53,7 +53,10 @@ class Residents:
         return [self._home(*place, members, {}) for place, members in sorted(groups.items())]
 
     def _home(self, job: str, task: str, members: Mapping[int, Process], environment: Mapping[str, str]) -> Home:
-        said = {tuple(sorted(process.visible.items())) for process in members.values() if process.visible}
+        # What the job was started with counts. A process further down may hide cards from itself alone: a rank all but
+        # its own, a helper all of them.
+        first = [process for process in members.values() if process.parent not in members]
+        said = {tuple(sorted(process.visible.items())) for process in first}
         environments = tuple(dict(pairs) for pairs in sorted(said)) or (said_by(environment.items()),)
         hang = next((process.hang_minutes for process in members.values() if process.hang_minutes), None)
         minutes = _minutes(hang or environment.get(HANG_VARIABLE, ""))

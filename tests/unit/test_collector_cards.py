@@ -84,7 +84,7 @@ def test_which_cards_are_visible(
 def test_whose_card_it_is() -> None:
     """A variable before a process, a process before nothing; what nobody claims is the only job's, or nobody's."""
     one = Home("a", "worker-0", ({"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}))
-    two = Home("b", "worker-0", ({},), frozenset({77}))
+    two = Home("b", "worker-0", ({}, {"CUDA_VISIBLE_DEVICES": ""}), frozenset({77}))
     three = Home("c", "worker-1")
     held = GPUS[2]._replace(pids=(5, 77))
     homes = [one, two, three]

@@ -17,6 +17,7 @@ from collectors.samplers.command import helpers
 from collectors.samplers.host import Host
 from collectors.samplers.processes import Processes
 from collectors.samplers.residents import RECENT_SECONDS, Residents
+from processes import wait_until
 
 JOB = "processes-1"
 
@@ -193,6 +194,18 @@ def test_everything_in_a_container_but_collectors_and_the_kernel(tmp_path: Path)
     assert proc.look(processes) == {15: (31, 42)}
 
 
+def test_a_helper_that_hides_the_cards_from_itself_hides_them_from_nobody_else(tmp_path: Path) -> None:
+    """A board started with CUDA_VISIBLE_DEVICES= beside the training, a rank that sees one card: not what was given."""
+    proc = FakeProc(tmp_path)
+    proc.add(10, CUDA_VISIBLE_DEVICES="0,1")
+    proc.add(11, parent=10, CUDA_VISIBLE_DEVICES="")
+    proc.add(12, parent=10, CUDA_VISIBLE_DEVICES="1")
+    processes = Processes(command=None, job=JOB, task=None, proc=str(tmp_path))
+    processes.look()
+    (home,) = Residents(JOB, None, processes, {})(())
+    assert home.environments == ({"CUDA_VISIBLE_DEVICES": "0,1"},)
+
+
 def test_a_pid_that_is_used_again_is_another_process(tmp_path: Path) -> None:
     proc = FakeProc(tmp_path)
     processes = Processes(command=None, job=None, task=None, proc=str(tmp_path))
@@ -201,6 +214,25 @@ def test_a_pid_that_is_used_again_is_another_process(tmp_path: Path) -> None:
     proc.add(10, started=900, MA_VJ_NAME="ma-job-b", VC_TASK_INDEX="1")
     assert [(reading.job, reading.task) for reading in processes.look()] == [("b", "worker-1")]
     assert Residents(None, None, processes, {})(())[0].job == "b"
+
+
+def test_a_shell_that_becomes_the_training_is_looked_at_again() -> None:
+    """Its pid and its beginning stay, its environment does not."""
+    shell = subprocess.Popen(
+        ["sh", "-c", f"read go; export MA_VJ_NAME={JOB}-exec; exec sleep 3600"], stdin=subprocess.PIPE
+    )
+    assert shell.stdin is not None
+    try:
+        processes = Processes(command=None, job=None, task=None)
+        for _ in range(2):
+            assert shell.pid not in read(processes)
+        shell.stdin.write(b"go\n")
+        shell.stdin.flush()
+        wait_until(lambda: psutil.Process(shell.pid).name() == "sleep")
+        assert read(processes)[shell.pid].job == f"{JOB}-exec"
+    finally:
+        shell.kill()
+        shell.communicate()
 
 
 def test_more_processes_than_are_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from collectors.client import Refused, Unavailable
 from collectors.samplers import Absent, DeviceReading, Failed, HostReading, Hung, Reading, Sampler
 from collectors.samplers.backlog import Backlog
 from collectors.samplers.cards import Home
-from collectors.samplers.engine import BACKOFF_CEILING_SECONDS, Engine
+from collectors.samplers.engine import BACKOFF_CEILING_SECONDS, ENDED_SECONDS, Engine
 from collectors.samplers.lane import COST_CEILING_SECONDS, FAILED, HUNG, OK, RETRY_CEILING_SECONDS, Clock, Lane
 
 EVERY = 5.0
@@ -62,6 +62,7 @@ class Service:
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
+        self.status = "running"
         self.does: Callable[[dict[str, Any]], None] | None = None
 
     def call_json(self, method: str, path: str, body: dict[str, Any]) -> object:
@@ -70,6 +71,10 @@ class Service:
             self.does(body)
         self.bodies.append(body)
         return {}
+
+    def job(self, job: str) -> dict[str, Any]:
+        assert job == HOME.job
+        return {"status": self.status}
 
     def close(self) -> None:
         pass
@@ -329,6 +334,16 @@ def test_a_sample_waits_for_what_makes_its_job() -> None:
     started.append(True)
     rig.tick(2.0)
     assert rig.service.uses() == [1.0, 2.0]
+
+
+def test_a_job_that_has_ended_has_no_samples_until_it_runs_again() -> None:
+    """Whoever watches only its files is told by the service."""
+    rig = Rig(cards=[Fake()], may_end=True)
+    for status, use in (("running", 1.0), ("succeeded", 2.0), ("succeeded", 3.0), ("running", 4.0)):
+        rig.service.status = status
+        rig.time.move(ENDED_SECONDS)
+        rig.tick(use)
+    assert rig.service.uses() == [1.0, 4.0]
 
 
 def test_the_end_sends_what_waits() -> None:
