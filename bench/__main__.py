@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import collector, ingest, limits, live, plan, restart, searches, viewer
+from bench import collector, ingest, limits, live, plan, restart, samples, searches, viewer
 from bench.report import Report, title
 from bench.service import Service, WrongAnswer
 
@@ -36,6 +36,8 @@ STEPS = (
     "fleet",
     "restart",
     "jobs",
+    "samples",
+    "samples-size",
     *COLLECTED,
     "viewer",
 )
@@ -100,6 +102,8 @@ def _measure(report: Report, corpus: plan.Corpus, scale: plan.Scale, only: set[s
     step("jobs", lambda: ingest.many_jobs(report, folder, corpus, scale.jobs_bytes))
     step("collector-run", lambda: collector.printing(report, scale, folder))
     alone: dict[str, Callable[[Service], None]] = {
+        "samples": lambda service: samples.samples(report, service, scale),
+        "samples-size": lambda service: samples.size(report, service, scale),
         "collector-cost": lambda service: collector.costs(report, service, scale, folder),
         "collector-speed": lambda service: collector.full_speed(report, service, corpus, folder),
         "collector-outage": lambda service: collector.outage(report, service, scale, folder),

@@ -36,12 +36,13 @@ class Scale:
     viewer_painted: int
     viewer_follow_seconds: int
     viewer_cut_seconds: int
+    sample_days: int
 
 
 SCALES = {
-    "tiny": Scale(5, 100, 25, 3, 4, 16 * MIB, 1, 5, 8, 64 * MIB, 100_000, 15, 10, 10),
-    "small": Scale(9, 300, 75, 6, 10, 64 * MIB, 3, 15, 30, 256 * MIB, 1_000_000, 40, 60, 20),
-    "full": Scale(15, 1000, 300, 15, 20, 512 * MIB, 3, 60, 300, 1024 * MIB, 10_000_000, 150, 600, 60),
+    "tiny": Scale(5, 100, 25, 3, 4, 16 * MIB, 1, 5, 8, 64 * MIB, 100_000, 15, 10, 10, 1),
+    "small": Scale(9, 300, 75, 6, 10, 64 * MIB, 3, 15, 30, 256 * MIB, 1_000_000, 40, 60, 20, 2),
+    "full": Scale(15, 1000, 300, 15, 20, 512 * MIB, 3, 60, 300, 1024 * MIB, 10_000_000, 150, 600, 60, 7),
 }
 
 

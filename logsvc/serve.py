@@ -18,6 +18,7 @@ from logsvc.settings import Settings
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 64 * 1024  # of a WebSocket, inwards: followers have nothing to say
+KEEP_ALIVE_SECONDS = 75  # of an idle connection; a collector sends samples every few seconds
 
 
 def serve(settings: Settings, ready: Callable[[str], None]) -> None:
@@ -93,6 +94,7 @@ async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.shutdown_grace_seconds,
         )
         server = _Server(config, lambda: ready(viewer_url(settings, listening, service.services.tokens.admin_token)))
