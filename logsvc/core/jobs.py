@@ -29,8 +29,12 @@ Changed = Callable[[dict[str, Any]], None]
 class Watched(Protocol):
     """What is seen of jobs while they run; `core.monitor` gives it."""
 
-    async def refresh(self, jobs: Iterable[str] | None = None) -> None:
-        """Let what is seen of these jobs (None: of all) be of this moment."""
+    async def refresh(self, jobs: Iterable[str]) -> None:
+        """Let what is seen of these jobs be of this moment."""
+        ...
+
+    async def judge(self) -> None:
+        """Let the flags of all jobs be of this moment."""
         ...
 
     def flags(self, job: str) -> list[str]:
@@ -115,7 +119,7 @@ class Jobs:
         """A page of jobs in their public form, and where the next one starts."""
         values = await self.values()
         if query.flag is not None:
-            await self._watched.refresh()
+            await self._watched.judge()
             values = [value for value in values if query.flag in self._watched.flags(value["id"])]
         page: Page = page_of(values, query)
         ids = [value["id"] for value in page.values]

@@ -44,7 +44,7 @@ class LogRate:
     bytes: int = 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class LiveJob:
     """
     One job, as seen since the service started.
@@ -52,7 +52,8 @@ class LiveJob:
     Attributes:
         value: its record, as last seen; None: not read yet.
         latest: last sample of each card, host and mount: Unix milliseconds, values.
-        pooled: of all cards, as the store last told; None: not asked yet. `stale_pooled`: samples came since.
+        pooled: of all cards, as the store last told; None: not asked yet. `pooled_through`: of `reports`.
+        late: samples that came behind a later one; the last hour holds those up to `restored_through`.
         held: findings in their public form, by name; those of a job that ended stay.
         hang_detect_minutes: of the job's container; None: the setting.
         resumed_hang: a hang was found before a restart, and nothing has shown yet whether it lasts.
@@ -63,9 +64,10 @@ class LiveJob:
     latest: dict[SeriesName, tuple[int, Values]] = field(default_factory=dict)
     last_reading_ms: int | None = None
     pooled: list[Pooled] | None = None
-    stale_pooled: bool = True
-    restored: bool = False
-    measured: bool = False  # something of it was sampled since the service started
+    pooled_through: int = -1
+    late: int = 0
+    restored_through: int = -1
+    reports: int = 0  # with new samples, since the service started
     sampled_since_look: bool = False
     final: bool = False  # looked at since it ended
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -110,6 +112,16 @@ class LiveJob:
         """True once a card of it gave a reading."""
         return self.last_reading_ms is not None
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether `pooled` is of all samples."""
+        return self.pooled_through == self.reports
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the last hour is of all samples."""
+        return self.restored_through == self.late
+
     def state(self, now: float, stale_seconds: float) -> str:
         """`measured`, `stale`, `no_data`, or `none` for a CPU job."""
         if self.is_cpu_job:
@@ -131,7 +143,8 @@ class LiveJob:
             self.hang_detect_minutes = report.hang_detect_minutes
         if not new:
             return
-        self.measured = self.sampled_since_look = self.stale_pooled = True
+        self.reports += 1
+        self.sampled_since_look = True
         now_ms = round(now * 1000)
         for sample in report.samples:
             kind = sample.series.kind
@@ -181,8 +194,10 @@ class LiveJob:
 
     # What the stores tell after a restart
 
-    def restore(self, cards: Iterable[RawSeries], hour: Sequence[BucketSeries], first_slot: int) -> None:
-        """Last readings and the last hour, as the store has them; what came meanwhile goes before."""
+    def restore(
+        self, cards: Iterable[RawSeries], hour: Sequence[BucketSeries], first_slot: int, *, through: int
+    ) -> None:
+        """Last readings and the last hour, as the store had them when `late` was `through`."""
         for series in cards:
             names = READINGS[series.series.kind]
             values = tuple(
@@ -203,11 +218,13 @@ class LiveJob:
                     slot = self._slots.setdefault(first_slot + int(index), [0.0, 0])
                     slot[0] += float(buckets.mean[index] * buckets.count[index])
                     slot[1] += int(buckets.count[index])
-        self.restored = True
+        self.restored_through = through
 
-    def pool(self, pooled: list[Pooled]) -> None:
-        """The exact sums of all cards."""
-        self.pooled, self.stale_pooled = pooled, False
+    def pool(self, pooled: list[Pooled], *, through: int) -> None:
+        """The exact sums of all cards, as the store had them when `reports` was `through`."""
+        if through < self.pooled_through:
+            return
+        self.pooled, self.pooled_through = pooled, through
         last = max((one.last_ms for one in pooled), default=None)
         if last is not None:
             self.last_reading_ms = max(last, self.last_reading_ms or 0)
@@ -232,7 +249,7 @@ class LiveJob:
         held = self.latest.get(sample.series)
         if held is not None and sample.at_ms <= held[0] <= now_ms:
             if sample.at_ms < held[0]:
-                self.restored = False  # came late: the hour is read again from the store
+                self.late += 1  # the hour is read again from the store
             return False
         if held is None and len(self.latest) >= MAX_SERIES:
             return False

@@ -127,13 +127,17 @@ class Monitor:
 
     # What is asked
 
-    async def refresh(self, jobs: Iterable[str] | None = None) -> None:
-        """Let means and the manual's flag of these jobs (None: of all that are watched) be of this moment."""
-        asked = [self._jobs[job] for job in (list(self._watched) if jobs is None else jobs) if job in self._jobs]
-        await self._pool([live for live in asked if live.stale_pooled])
+    async def refresh(self, jobs: Iterable[str]) -> None:
+        """Let what is shown of these jobs be of this moment."""
+        asked = [self._jobs[job] for job in jobs if job in self._jobs]
+        await self._pool([live for live in asked if not live.is_pooled])
         for live in asked:
-            if not live.restored and live.has_cards:
+            if not live.is_restored and live.has_cards:
                 await self._restore(live)
+
+    async def judge(self) -> None:
+        """Let the manual's flag of all jobs be of this moment."""
+        await self._pool([self._jobs[job] for job in list(self._watched) if not self._jobs[job].is_pooled])
 
     def flags(self, job: str) -> list[str]:
         """Names of what is wrong with a job now."""
@@ -193,9 +197,8 @@ class Monitor:
             self._minute = now_ms // MINUTE_MS
             await self._write_rates(now_ms)
         await self._journal.tell()
-        watched = [self._jobs[job] for job in list(self._watched)]
-        await self._pool([live for live in watched if live.stale_pooled])
-        for live in watched:
+        await self.judge()
+        for live in [self._jobs[job] for job in list(self._watched)]:
             try:
                 await self._look_at(live)
             except LogsvcError as error:
@@ -205,11 +208,11 @@ class Monitor:
 
     async def _look_at(self, live: LiveJob) -> None:
         now = self._clock.now()
-        if not live.restored and live.has_cards:
+        if not live.is_restored and live.has_cards:
             await self._restore(live)
         ended = live.ended_at
         if ended is None:
-            if live.measured and not live.is_cpu_job and now >= live.next_cycle:
+            if live.reports and not live.is_cpu_job and now >= live.next_cycle:
                 live.next_cycle = now + self._settings.hang_cycle_seconds
                 await self._cycle(live, now)
             if now >= live.next_findings:
@@ -317,13 +320,10 @@ class Monitor:
 
     async def _pool(self, lives: Sequence[LiveJob]) -> None:
         """Ask for exact sums, and judge the manual's flag by them."""
-        for live in lives:
-            live.stale_pooled = False  # samples that come while the store is asked set it again
+        through = [live.reports for live in lives]  # samples that come while the store is asked are for the next time
         pooled = await self._samples.pooled([live.id for live in lives]) if lives else {}
-        for live in lives:
-            stale = live.stale_pooled
-            live.pool(pooled.get(live.id, []))
-            live.stale_pooled = stale
+        for live, reports in zip(lives, through, strict=True):
+            live.pool(list(pooled.get(live.id, ())), through=reports)
             if live.value is None:
                 await self._load(live)
             view = JobView(now_ms=0, window_start_ms=0, pooled=live.pooled or ())
@@ -351,11 +351,12 @@ class Monitor:
         hour = SampleQuery(
             first_slot * SLOT_MS, (last_slot + 1) * SLOT_MS, tasks=frozenset(("worker-0",)), readings=UTILIZATION
         )
-        live.restored = True
+        through = live.late
         live.restore(
             await self._samples.raw_samples(live.id, recent) if live.ended_at is None else (),
             await self._samples.bucketed_samples(live.id, hour, buckets=SPARK_SLOTS),
             first_slot,
+            through=through,
         )
 
     async def _write_rates(self, at_ms: int) -> None:

@@ -20,7 +20,7 @@ from logsvc.model.stream import natural_key
 from logsvc.ports import Buckets, BucketSeries, Clock, SampleStore
 
 By = Literal["device", "task", "job"]
-MAX_NUMBERS = 1_000_000  # of each of min, mean, max in an answer: past it there are fewer points
+MAX_NUMBERS = 300_000  # of each of min, mean, max in an answer: past it there are fewer points
 LEAST_MS = 1000  # shortest span of a chart
 
 
