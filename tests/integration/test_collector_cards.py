@@ -1,4 +1,4 @@
-"""From npu-smi to the service: what it prints is what is stored, and what it cannot say is never stored as zero."""
+"""From the tools to the service: what they say is what is stored, and what they cannot say is never stored as zero."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,16 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     yield service
     service.stop()
     assert "Traceback" not in service.logged()
+
+
+def asked(service: ServiceProcess, path: str) -> Any:
+    """JSON of an answer; empty where there is none yet."""
+    client = service.client()
+    try:
+        answer = client.ask("GET", path)
+        return answer.json if answer.status == 200 else {}
+    finally:
+        client.close()
 
 
 class Node:
@@ -51,12 +63,7 @@ class Node:
         return subprocess.Popen([*words, "--sample-seconds", "1", "--", "sleep", "600"], env=variables)
 
     def get(self, what: str = "") -> Any:
-        client = self._service.client()
-        try:
-            answer = client.ask("GET", f"/jobs/{self.job}{what}")
-            return answer.json if answer.status == 200 else {}
-        finally:
-            client.close()
+        return asked(self._service, f"/jobs/{self.job}{what}")
 
     def sampler(self) -> dict[str, str]:
         return next((one for one in self.get().get("samplers", []) if one["name"] == "npu-smi"), {})
@@ -88,3 +95,42 @@ def test_what_npu_smi_cannot_say_is_told_and_never_stored(tmp_path: Path, servic
     finally:
         collector.send_signal(signal.SIGTERM)
         collector.wait(30)
+
+
+def test_an_exporter_on_a_node_of_many_jobs_tells_whose_each_card_is(tmp_path: Path, service: ServiceProcess) -> None:
+    jobs = [f"pods-{uuid.uuid4()}" for _ in range(2)]
+    pods = [f"ma-job-{jobs[0]}-worker-3", f"modelarts-job-{jobs[1]}-worker-0", "somebody-else", ""]
+    line = 'npu_chip_info_utilization{{id="{0}",vdie_id="V{0}",namespace="ns",pod_name="{1}"}} {2}\n'
+    page = "".join(line.format(card, pod, 10 * (card + 1)) for card, pod in enumerate(pods)).encode()
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    exporter = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=exporter.serve_forever, daemon=True).start()
+    (tmp_path / "log").mkdir()
+    words = [sys.executable, "-m", "collectors", "watch", str(tmp_path / "log"), "--sample-seconds", "1"]
+    words += ["--server", f"http://127.0.0.1:{service.port}", "--state-dir", str(tmp_path / "state")]
+    words += ["--sample-from", f"http://127.0.0.1:{exporter.server_port}"]
+    collector = subprocess.Popen(words, env=environment() | {"LOGSVC_TOKEN": service.token})
+    try:
+        wait_until(lambda: all(asked(service, f"/jobs/{job}/utilization").get("series") for job in jobs))
+        for job, task, device, use in ((jobs[0], "worker-3", "0", 10), (jobs[1], "worker-0", "1", 20)):
+            means = asked(service, f"/jobs/{job}/utilization")["means"]
+            assert [(card["task"], card["device"], card["mean_percent"]) for card in means["devices"]] == [
+                (task, device, use)
+            ]
+        (sampler,) = (one for one in asked(service, f"/jobs/{jobs[1]}")["samplers"] if one["name"] == "exporter")
+        assert (sampler["state"], sampler["reason"]) == ("ok", "cards of other pods: 2")
+    finally:
+        collector.send_signal(signal.SIGTERM)
+        collector.wait(30)
+        exporter.shutdown()
+        exporter.server_close()
