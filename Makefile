@@ -8,6 +8,7 @@
 #   make dev     .venv with the test tools too, for working on the source
 #   make lock    newer versions into the locks          make vendor  the vendored libraries again
 #   make screenshots   the pictures of docs/viewer.md again
+#   make dashboards    the files of dashboards/ that tools/dashboards.py writes
 #   make clean   away with everything made here
 
 VENV  := .venv
@@ -37,7 +38,7 @@ for package in (collectors, logsvc.model):
 endef
 export IMPORT_ALL
 
-.PHONY: run test check style types py39 js pyz logsvc-collector.pyz bench dev lock vendor screenshots clean test-tools pythons prometheus
+.PHONY: run test check style types py39 js pyz logsvc-collector.pyz bench dev lock vendor screenshots clean test-tools pythons prometheus dashboards
 
 run: $(VENV)/.run-installed
 	@exec $(VENV)/bin/logsvc demo $(ARGS)
@@ -116,6 +117,9 @@ lock:
 
 vendor:
 	@python3 tools/vendor.py
+
+dashboards: $(TEST)/.installed
+	@$(TEST)/bin/python tools/dashboards.py
 
 screenshots: $(TEST)/.installed test-tools
 	@$(TEST)/bin/python tools/screenshots.py
