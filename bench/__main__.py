@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import collector, ingest, limits, live, plan, restart, samples, searches, viewer
+from bench import chart, collector, ingest, limits, live, plan, restart, samples, searches, viewer
 from bench.report import Report, title
 from bench.service import Service, WrongAnswer
 
@@ -40,6 +40,7 @@ STEPS = (
     "samples-size",
     *COLLECTED,
     "viewer",
+    "chart",
 )
 ON_SERVICE = {"http", "windows", "searches", "live", "followers", "fleet", "restart"}
 NEED_LOGS = {"http", "windows", "searches", "restart"}
@@ -109,6 +110,7 @@ def _measure(report: Report, corpus: plan.Corpus, scale: plan.Scale, only: set[s
         "collector-outage": lambda service: collector.outage(report, service, scale, folder),
         "collector-streams": lambda service: collector.many_streams(report, service, scale, folder),
         "viewer": lambda service: viewer.viewer(report, service, scale),
+        "chart": lambda service: chart.chart(report, service),
     }
     for name, measure in alone.items():
         step(name, partial(_on_its_own, Service(folder / name), measure))

@@ -1,6 +1,6 @@
 // What measurements and tests ask of the page; to be there before the page's own scripts.
 window.bench = (() => {
-  const bench = { sockets: [], firstRowMs: null, wrong: [], painted: new Map(), shownAt: new Map() }
+  const bench = { sockets: [], firstRowMs: null, jobsMs: null, wrong: [], painted: new Map(), shownAt: new Map() }
   const rows = () => [...document.querySelectorAll('.pane-rows > .row')]
   const loaded = (row) => !row.classList.contains('is-loading')
   const number = (row) => Number(row.querySelector('.row-number').textContent.replace(/\D/g, ''))
@@ -120,5 +120,34 @@ window.bench = (() => {
     await afterPaint()
     for (const line of fresh) bench.shownAt.set(line, performance.timeOrigin + performance.now())
   })
+
+  // a chart is built anew, until its pixels are there: the next of its lines is chosen, or all
+  bench.drawChart = async () => {
+    const { name } = performance.getEntriesByType('resource').find((one) => one.name.endsWith('/chart/chart-pane.js'))
+    const { ChartPane } = await import(name)
+    const { show } = ChartPane.prototype
+    const names = [...document.querySelectorAll('.legend-name')]
+    const all = document.querySelectorAll('.legend-name[aria-pressed="true"]').length === names.length - 1
+    return new Promise((done) => {
+      ChartPane.prototype.show = function shown(...given) {
+        show.apply(this, given)
+        ChartPane.prototype.show = show
+        setTimeout(() => {
+          for (const canvas of document.querySelectorAll('.chart canvas')) canvas.getContext('2d').getImageData(0, 0, 1, 1)
+          done(null)
+        })
+      }
+      const next = all ? document.querySelector('.legend-head .button-link') : names.find((one) => one.getAttribute('aria-pressed') !== 'true')
+      next.click()
+    })
+  }
+
+  // milliseconds from the navigation to the first frame with a hundred jobs in it
+  const awaitJobs = async () => {
+    if (document.querySelectorAll('tr[data-job]').length < 100) return requestAnimationFrame(awaitJobs)
+    await afterPaint()
+    bench.jobsMs = performance.now()
+  }
+  if (!location.hash.includes('job=')) requestAnimationFrame(awaitJobs)
   return bench
 })()

@@ -142,6 +142,14 @@ class Client:
         """JSON of a POST below /api/v1."""
         return self._json("POST", path, body, query)
 
+    def put(self, path: str, body: bytes) -> Any:
+        """JSON of a PUT below /api/v1."""
+        return self._json("PUT", path, body, {})
+
+    def send(self, path: str, body: bytes) -> None:
+        """A POST below /api/v1 that answers nothing."""
+        self._ask("POST", _target(path, {}), body)
+
     def timed(self, path: str, /, **query: Any) -> tuple[float, Any]:
         """Milliseconds until the whole answer was there, and its JSON."""
         target = _target(path, query)
@@ -156,7 +164,7 @@ class Client:
         self._connection.request(method, target, body, self._headers)
         response = self._connection.getresponse()
         answer = response.read()
-        if response.status != 200:
+        if response.status not in (200, 204):
             raise WrongAnswer(f"{method} {target[:100]}: {response.status} {answer[:200]!r}")
         return answer
 
