@@ -112,20 +112,19 @@ class Ascend:
         ]
 
     def _named(self, found: list[Chip], until: float) -> list[Chip]:
-        """The chips of a table without a column for their index, those that have one."""
-        ids = self._logical_ids(until)
-        if not ids:
-            if len({chip.npu for chip in found}) < len(found):
-                raise Failed(
-                    f"{PROGRAM} info: a card has two chips, and `{PROGRAM} info -m` does not say their indexes"
-                )
-            self.remark = f"cards are named by their NPU id, since the map was not to be had: {self._why}"
-            return [chip._replace(device=chip.npu) for chip in found]
-        named = [chip._replace(device=ids.get((chip.npu, chip.chip))) for chip in found]
-        nameless = [f"NPU {chip.npu} chip {chip.chip}" for chip in named if chip.device is None]
+        """The chips of a table that does not say the index of each, those that have one."""
+        if all(chip.device is None for chip in found):
+            ids = self._logical_ids(until)
+            if not ids:
+                if len({chip.npu for chip in found}) < len(found):
+                    raise Failed(f"{PROGRAM} info: a card has two chips, and nothing says the index of each")
+                self.remark = f"cards are named by their NPU id, since the map was not to be had: {self._why}"
+                return [chip._replace(device=chip.npu) for chip in found]
+            found = [chip._replace(device=ids.get((chip.npu, chip.chip))) for chip in found]
+        nameless = [f"NPU {chip.npu} chip {chip.chip}" for chip in found if chip.device is None]
         if nameless:
-            self.remark = f"{', '.join(nameless)}: no logic id in `{PROGRAM} info -m`"
-        return [chip for chip in named if chip.device is not None]
+            self.remark = f"left out, since nothing says their index: {', '.join(nameless)}"
+        return [chip for chip in found if chip.device is not None]
 
     def _by_values(self, until: float) -> list[Reading]:
         """Card by card; power and temperature only while there is time: each answer is a process."""

@@ -119,16 +119,16 @@ def figures(fact: Facts, tool: str) -> Figures:
 def logical_ids(text: str) -> dict[Place, int]:
     """Index in the node of each chip, out of `info -m`; a row without one (`Mcu`) is no card. Raises NotUnderstood."""
     rows = _rows(text, MAP)
-    names = {found.start(): found[0] for found in _WORDS.finditer(rows[0])}
-    logical = next((name for name in ("Chip Phy-ID", "Chip Logic ID") if name in names.values()), None)
-    if logical is None or not {"NPU ID", "Chip ID"} <= set(names.values()):
+    names = _WORDS.findall(rows[0])
+    logical = next((name for name in ("Chip Phy-ID", "Chip Logic ID") if name in names), None)
+    if logical is None or not {"NPU ID", "Chip ID"} <= set(names):
         raise NotUnderstood(f"{MAP}: no columns NPU ID, Chip ID and Chip Logic ID, but {shown(rows[0])}")
     found: dict[Place, int] = {}
     for row in rows[1:]:
-        cells = {cell.start(): cell[0] for cell in _WORDS.finditer(row)}
-        if cells.keys() != names.keys():
-            raise NotUnderstood(f"{MAP}: {shown(row)} does not stand below its header")
-        cell = {names[start]: text for start, text in cells.items()}
+        cells = _WORDS.findall(row)
+        if len(cells) != len(names):
+            raise NotUnderstood(f"{MAP}: {shown(row)} has {len(cells)} values, the header {len(names)} names")
+        cell = dict(zip(names, cells))
         if cell[logical] == "-":
             continue
         place = (index(cell["NPU ID"], f"{MAP}: NPU ID"), index(cell["Chip ID"], f"{MAP}: Chip ID"))

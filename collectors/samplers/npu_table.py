@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional
 
 from collectors.samplers.text import (
     MEBI,
+    NO_READING,
     NotUnderstood,
     amount,
     check_unit,
@@ -36,7 +37,7 @@ class Chip(NamedTuple):
     One chip of a card, as the table has it. None: no reading.
 
     Attributes:
-        device: its index in the node, where the table has a column for that.
+        device: its index in the node, where the table says it.
         process_count: None: the table says nothing of its processes.
     """
 
@@ -154,7 +155,7 @@ def _chip(upper: _Header, first: str, lower: _Header, second: str) -> Chip:
     return Chip(
         npu,
         chip,
-        index(lower.value(second, logical), f"{what}: {logical}") if logical else None,
+        _logical(lower.value(second, logical), f"{what}: {logical}") if logical else None,
         percent(lower.value(second, "AICore", "%"), f"{what}: AICore"),
         used,
         total,
@@ -163,6 +164,10 @@ def _chip(upper: _Header, first: str, lower: _Header, second: str) -> Chip:
         None,
         (),
     )
+
+
+def _logical(text: str, what: str) -> Optional[int]:
+    return None if text in NO_READING else index(text, what)
 
 
 def _memory(lower: _Header, line: str, what: str) -> tuple[Optional[float], Optional[float]]:
@@ -215,6 +220,6 @@ def _with_processes(found: list[Chip], groups: list[list[str]]) -> list[Chip]:
 
 def _check_unique(found: list[Chip]) -> None:
     places = {(chip.npu, chip.chip) for chip in found}
-    devices = {chip.device for chip in found}
-    if len(places) < len(found) or (None not in devices and len(devices) < len(found)):
+    devices = [chip.device for chip in found if chip.device is not None]
+    if len(places) < len(found) or len(set(devices)) < len(devices):
         raise NotUnderstood(f"{TOOL}: one chip stands twice in the table")

@@ -10,7 +10,7 @@ from collectors.words import cut, printable
 
 MEBI = 1 << 20  # npu-smi and both exporters say MB and mean this: a card of 64 GiB has 65536
 SHOWN_CELLS = 60  # of a text in a sentence
-_NO_READING = frozenset(("", "-", "NA", "N/A"))
+NO_READING = frozenset(("", "-", "NA", "N/A"))
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _INDEX = re.compile(r"[0-9]{1,9}")
 _NAME = re.compile(r"([^()]*?)\s*\(([^()]*)\)")
@@ -28,7 +28,7 @@ def shown(text: str) -> str:
 def number(text: str, what: str) -> Optional[float]:
     """A decimal number; None where there is no reading: empty, `-`, `NA`, `N/A`. Else NotUnderstood."""
     text = text.strip()
-    if text in _NO_READING:
+    if text in NO_READING:
         return None
     if not _NUMBER.fullmatch(text):
         raise NotUnderstood(f"{what} is {shown(text)}, which is no number")

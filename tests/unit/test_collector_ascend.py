@@ -96,7 +96,15 @@ def test_a_card_that_the_map_does_not_have_is_left_out_and_told(fake: Fake) -> N
     )
     sampler.open()
     assert [reading.device for reading in sampler.sample()] == ["0"]
-    assert sampler.remark == "NPU 0 chip 0: no logic id in `npu-smi info -m`"
+    assert sampler.remark == "left out, since nothing says their index: NPU 0 chip 0"
+
+
+def test_a_chip_without_an_index_among_others_is_left_out_and_told(fake: Fake) -> None:
+    text = capture("info-310P3-25.5.1-no-hbm-column").replace("| 0       1    ", "| 0       -    ")
+    sampler = Ascend(str(fake(info=text)))
+    sampler.open()
+    assert [reading.device for reading in sampler.sample()] == ["0"]
+    assert sampler.remark == "left out, since nothing says their index: NPU 5 chip 0"
 
 
 USAGES = capture("info-t-usages-i0-910A-23.0.5").replace(

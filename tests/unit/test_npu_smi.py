@@ -204,7 +204,7 @@ def test_watch_in_both_forms() -> None:
         (npu_smi.logical_ids, "", "printed nothing"),
         (npu_smi.logical_ids, capture("info-m-910A-23.0.5")[:-5], "ends in the middle"),
         (npu_smi.logical_ids, edited("info-m-910A-23.0.5", ("NPU ID ", "卡编号 ")), "no columns NPU ID"),
-        (npu_smi.logical_ids, edited("info-m-910A-23.0.5", ("\t3  ", "\t 3 ")), "does not stand below"),
+        (npu_smi.logical_ids, edited("info-m-910A-23.0.5", ("\t3  ", "\t3  3  ")), "has 5 values"),
         (
             npu_smi.logical_ids,
             edited(
