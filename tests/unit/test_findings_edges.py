@@ -144,3 +144,16 @@ def test_the_cost_of_checkpoints_is_over_all_workers() -> None:
 def test_the_flag_alone_needs_no_samples() -> None:
     view = Planted(flat(30)).view()
     assert low_utilization(JobView(view.now_ms, 0, pooled=view.pooled), LIMITS) is not None
+
+
+def test_a_finding_names_a_hundred_cards_at_most_and_counts_all() -> None:
+    job = Planted(
+        lambda task, card, at: np.full(len(at), 0.0 if card else 90.0),
+        1200,
+        workers=20,
+        cards=8,
+        sampling=Sampling(step_seconds=60),
+    )
+    finding = job.found()["never_used"]
+    assert (len(finding.devices), finding.numbers["cards"]) == (100, 140)
+    assert "and 137 more (140 of 160)" in finding.reason

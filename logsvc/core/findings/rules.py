@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from logsvc.core.findings.checkpoints import checkpoint_dips
 from logsvc.core.findings.finding import Finding
 from logsvc.core.findings.memory import memory_without_process
@@ -13,6 +15,7 @@ from logsvc.core.findings.view import JobView, Limits
 from logsvc.core.hang import hung
 from logsvc.core.low_use import low_utilization
 
+MAX_NAMED = 100  # workers and cards that a finding names one by one
 NAMES = (
     "hung",
     "low_utilization",
@@ -47,4 +50,9 @@ def findings_of(view: JobView, limits: Limits) -> list[Finding]:
         "checkpoint_dips": dips,
         "sawtooth": sawtooth(seen, without=explained),
     }
-    return [finding for name in NAMES if (finding := found[name]) is not None]
+    return [_bounded(finding) for name in NAMES if (finding := found[name]) is not None]
+
+
+def _bounded(finding: Finding) -> Finding:
+    """The sentence says how many there are."""
+    return replace(finding, tasks=finding.tasks[:MAX_NAMED], devices=finding.devices[:MAX_NAMED])
