@@ -148,6 +148,7 @@ async def test_the_mean_is_pooled_and_the_flag_is_exact(served: Served, clock: H
 async def test_the_chart_by_card_task_and_job(served: Served, clock: HandClock) -> None:
     for task, percents in (("worker-0", (10, 20)), ("worker-1", (60,))):
         await send(served, [*cards(0, *percents), *cards(30, *percents)], task=task)
+    await send(served, cards(45, None, 40))
     clock.move(60)
 
     async def means(**query: Any) -> dict[tuple[str | None, str | None], list[float | None]]:
@@ -156,16 +157,16 @@ async def test_the_chart_by_card_task_and_job(served: Served, clock: HandClock) 
 
     assert set(await means()) == {("worker-0", "0"), ("worker-0", "1"), ("worker-1", "0")}
     assert await means(by="task") == {
-        ("worker-0", None): [15, None, 15, None],
+        ("worker-0", None): [15, None, 15, 40],
         ("worker-1", "0"): [60, None, 60, None],
     }
-    assert await means(by="job") == {(None, None): [30, None, 30, None]}
+    assert await means(by="job") == {(None, None): [30, None, 30, 40]}
     assert await means(by="job", task="worker-1") == {("worker-1", "0"): [60, None, 60, None]}
     assert set(await means(device="1")) == {("worker-0", "1")}
     chart = await served.get(f"/jobs/{JOB}/utilization", points=1, **{"from": at(20), "to": at(40)})
     [first, *_] = chart["series"]
     assert first["readings"]["utilization_percent"] == {"min": [10.0], "mean": [10.0], "max": [10.0]}
-    assert chart["means"]["job_percent"] == 30.0  # of the whole job all the same
+    assert chart["means"]["job_percent"] == pytest.approx(220 / 7)  # of the whole job all the same
     least = await served.get(f"/jobs/{JOB}/utilization", by="job", points=1, **{"from": at(0), "to": at(1)})
     assert least["series"][0]["readings"]["utilization_percent"] == {"min": [10.0], "mean": [30.0], "max": [60.0]}
     for query in ({"from": at(40), "to": at(20)}, {"points": 0}, {"by": "rack"}, {"readings": "speed"}, {"to": "noon"}):
