@@ -33,6 +33,7 @@ TORN_EPOCH = 4  # the shard that worker-1 cannot use
 SLOW_EPOCH = 2  # from here on worker-1's data comes slowly
 STEPS = 40  # an epoch
 SAVE_STEPS = 20
+STEP_SECONDS, SAVE_SECONDS, BAR_SECONDS = 0.35, 1.8, 0.05  # at a pace for people
 BATCH = 32
 SHOW_STEPS = 4
 BAR_STEPS = 24
@@ -154,7 +155,7 @@ def _train(rank: int, folder: Path, pace: float, replay: Replay, cards: Cards) -
             if step % SHOW_STEPS == 0:
                 print(f"epoch: {epoch} step: {step}, loss is {loss}")
                 replay.beat()
-            rest(0.35 * pace)
+            rest(STEP_SECONDS * pace)
             if step % SAVE_STEPS == 0:
                 _save(model, rank, folder, f"digits-{epoch}_{step}.npz", pace, cards)
             if rank == 1 and epoch == SLOW_EPOCH and step == SHOW_STEPS:
@@ -176,7 +177,7 @@ def _save(model: Perceptron, rank: int, folder: Path, name: str, pace: float, ca
         np.savez(folder / name, *model.weights)
         print(f"saving checkpoint to {name}, {sum(weight.size for weight in model.weights)} weights")
         cards.wait()
-    rest(1.8 * pace)
+    rest(SAVE_SECONDS * pace)
 
 
 def _evaluate(model: Perceptron, epoch: int, images: digits.Array, labels: digits.Labels, pace: float) -> float:
@@ -192,7 +193,7 @@ def _evaluate(model: Perceptron, epoch: int, images: digits.Array, labels: digit
         bar = "█" * (done * 10 // BAR_STEPS)
         speed = f"[{left:04.1f}s, {rate:.2f}it/s]"
         sys.stderr.write(f"\rEval {epoch}: {done * 100 // BAR_STEPS:3}%|{bar:<10}| {done}/{BAR_STEPS} {speed}")
-        rest(0.05 * pace)
+        rest(BAR_SECONDS * pace)
     sys.stderr.write("\n")
     return right / (part * BAR_STEPS)
 
