@@ -16,7 +16,8 @@ test('a span in the address is a time, or the milliseconds that Grafana writes',
   assert.deepEqual(spanInAddress(from, '2026-11-24T13:00:00Z'), { from, to: '2026-11-24T13:00:00Z' })
   assert.deepEqual(spanInAddress(String(NOON), String(NOON + HOUR)), { from, to: '2026-11-24T13:00:00Z' })
   assert.deepEqual(spanInAddress(from, ''), { from, to: '' })
-  for (const [one, other] of [['', from], ['yesterday', from], [from, from], ['2026-11-24T13:00:00Z', from], ['9'.repeat(30), '']]) {
+  assert.deepEqual(spanInAddress(String(NOON), String(NOON)), { from: '2026-11-24T11:55:00Z', to: '2026-11-24T12:05:00Z' }, 'a point of a dashboard')
+  for (const [one, other] of [['', from], ['yesterday', from], ['2026-11-24T13:00:00Z', from], ['9'.repeat(30), '']]) {
     assert.deepEqual(spanInAddress(one, other), { from: '', to: '' }, `${one} to ${other}`)
   }
 })

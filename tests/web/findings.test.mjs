@@ -73,6 +73,8 @@ test('troubles of samplers in words, the same of many tasks once', () => {
     { what: 'worker-0: npu-smi does not answer; its readings stop until it does.', more: 'and 1 more task', reason: 'It says: no answer for 5 s' },
     { what: 'worker-2: nvidia finds no device or no driver.', more: '', reason: 'It says: driver not loaded' },
   ])
+  const absent = { task: 'worker-0', name: 'npu-smi', state: 'absent', reason: '' }
+  assert.deepEqual(samplerTroubles([absent, hung('worker-1')], true).map(({ what }) => what.split(':')[0]), ['worker-1'], 'a GPU node has no npu-smi')
   assert.deepEqual(samplerTroubles([]), [])
   assert.deepEqual(samplerTroubles(undefined), [])
 })
@@ -82,5 +84,5 @@ test('how the watch for a hang stands', () => {
   const state = { io_still_seconds: 720, cycles: 12, variance: null, median_percent: null }
   assert.deepEqual(hangWords({ ...state, stage: 1 }), { state: 'Stage 1 of 2: no process has read or written anything for 12 min.', numbers: '12 cycles without any' })
   assert.match(hangWords({ ...state, stage: 2, variance: 0, median_percent: 100 }).numbers, /variance 0 · median 100%$/)
-  assert.match(hangWords({ ...state, stage: 0 }).state, /nothing suspicious/)
+  assert.match(hangWords({ ...state, stage: 0 }).state, /No sign of a hang/)
 })

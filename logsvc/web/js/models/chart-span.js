@@ -2,14 +2,19 @@
 
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200]
 const DAY_S = 86_400
+const AROUND_MS = 300_000
 const SHORT_MS = 60_000
 export const LEAST_SPAN_MS = 10_000
 const MOST_POINTS = 2000 // that the service gives
 
-/** What an address says of a span -> {from, to} as it is kept there: RFC 3339, or "" where nothing sound is said. */
+/**
+ * What an address says of a span -> {from, to} as it is kept there: RFC 3339, or "" where nothing sound is said.
+ * From a moment until the same one is what a point of a dashboard links to: then it is what lies around it.
+ */
 export function spanInAddress(from, to) {
   const [start, end] = [toMs(from), toMs(to)]
-  if (start === null || (end !== null && end <= start)) return { from: '', to: '' }
+  if (start === null || (end !== null && end < start)) return { from: '', to: '' }
+  if (start === end) return { from: toTime(start - AROUND_MS), to: toTime(start + AROUND_MS) }
   return { from: toTime(start), to: end === null ? '' : toTime(end) }
 }
 

@@ -9,7 +9,7 @@ const MOST_EVENTS = 20
 
 export function ChartNotes({ chart, job }) {
   const state = stateWords(chart, job)
-  const troubles = samplerTroubles(job.samplers)
+  const troubles = samplerTroubles(job.samplers, chart.hasCards)
   return html`<div class="chart-notes">
     ${state && html`<p class="chart-note" role="status">${state.what}${state.how && html` <span class="chart-how">${state.how}</span>`}</p>`}
     ${troubles.map(({ what, more, reason }) => html`<p class="chart-note is-wrong" key=${what}>${what} ${more} ${reason && html`<span class="chart-how">${reason}</span>`}</p>`)}

@@ -34,9 +34,10 @@ export function ChartView({ reader, chart }) {
     pane.current = made
     return () => made.close()
   }, [chart])
+  // Not for each place of the pointer: only what changes the picture draws it again.
   useEffect(() => {
     if (answer && !chart.held) pane.current.show(shown({ reader, chart, language }))
-  })
+  }, [answer, chart.held, reader.address.place, reader.cursor.at, reader.job.job, language])
   const stress = (key) => {
     setStressed(key)
     pane.current.stress(key)
@@ -53,7 +54,6 @@ export function ChartView({ reader, chart }) {
         aria-valuemin="0"
         aria-valuemax=${Math.max(0, (answer?.parts.points ?? 1) - 1)}
         aria-valuenow="0"
-        title=${t('chart.how')}
       ></div>
       ${!answer && html`<p class="chart-cover" role="status">${chart.error ? html`<${Failed} chart=${chart} />` : t('chart.loading')}</p>`}
       ${answer && chart.hasCards && html`<${ChartLegend} chart=${chart} place=${place} stressed=${stressed} onStress=${stress} />`}
@@ -72,6 +72,7 @@ function Head({ chart, table, onTable }) {
       ${Object.keys(READINGS).map((name) => html`<button type="button" class="button toggle" aria-pressed=${readings.includes(name) ? 'true' : 'false'} onClick=${() => chart.toggleReading(name)} key=${name}>${readingWord(name)}</button>`)}
     </div>`}
     <span class="chart-from-to" title=${t('chart.band')}>${t('chart.span', fromTo(span.fromMs, span.toMs))}</span>
+    <span class="chart-hint">${t('chart.how')}</span>
     <div class="chart-tools">
       ${span.zoomed && html`<button type="button" class="button chart-whole" title=${t('chart.wholeTitle')} onClick=${() => chart.reset()}>${t('chart.whole')}</button>`}
       <${Tool} icon="minus" label=${t('chart.zoomOut')} disabled=${!span.zoomed} onClick=${() => chart.zoomBy(ZOOM)} />

@@ -112,11 +112,14 @@ const SAMPLER_STATES = {
   failed: (given) => t('chart.samplerFailed', given),
 }
 
-/** What goes wrong when cards are read: one sentence for all tasks where the same does. */
-export function samplerTroubles(samplers = []) {
+/**
+ * What goes wrong when cards are read: one sentence for all tasks where the same does. Where cards are read, it is
+ * no trouble that another kind of card is not there.
+ */
+export function samplerTroubles(samplers = [], hasCards = false) {
   const alike = new Map()
   for (const one of samplers) {
-    if (!SAMPLER_STATES[one.state]) continue
+    if (!Object.hasOwn(SAMPLER_STATES, one.state) || (hasCards && one.state === 'absent')) continue
     const key = JSON.stringify([one.name, one.state, one.reason])
     alike.set(key, [...(alike.get(key) ?? []), one])
   }
