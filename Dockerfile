@@ -7,6 +7,7 @@ RUN python -m venv /opt/logsvc \
 COPY pyproject.toml README.md LICENSE ./
 COPY logsvc logsvc
 COPY collectors collectors
+COPY dashboards dashboards
 RUN /opt/logsvc/bin/python -m hatchling build -t wheel -d dist \
  && /opt/logsvc/bin/pip install --no-cache-dir --no-deps dist/*.whl
 

@@ -20,7 +20,7 @@ TEST_JOBS := 3
 
 SHELL       := /bin/sh
 MAKEFLAGS   += --no-print-directory
-SOURCES     := $(shell find logsvc collectors -type f ! -name '*.pyc' 2>/dev/null | grep -v '[[:space:]]')
+SOURCES     := $(shell find logsvc collectors dashboards -type f ! -name '*.pyc' 2>/dev/null | grep -v '[[:space:]]')
 SCRIPTS     := $(shell find logsvc/web -name '*.js' ! -path '*/vendor/*' 2>/dev/null)
 # What runs in a user's container; also imported by that Python itself where it can be had.
 PYTHON_3_9  := collectors logsvc/__init__.py logsvc/errors.py logsvc/model

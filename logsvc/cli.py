@@ -25,6 +25,13 @@ app = typer.Typer(
     rich_markup_mode=None,  # help as plain text, at once
     pretty_exceptions_enable=False,
 )
+grafana_app = typer.Typer(
+    help="Dashboards and alerts for Grafana.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(grafana_app, name="grafana")
 # Not looked at by the command line: the service says what is wrong with it, and what to do.
 DataDir = Annotated[
     Path | None,
@@ -257,6 +264,42 @@ def demo(
     from logsvc.demo import run
 
     raise typer.Exit(run(port, seconds, data_dir) or 0)
+
+
+@grafana_app.command()
+def push(
+    url: Annotated[str, typer.Option(help="Grafana's address, as its own pages begin with.")],
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with a service account's token; LOGSVC_GRAFANA_TOKEN unless said.")
+    ] = None,
+    datasource_url: Annotated[
+        str | None,
+        typer.Option(help="Where Grafana reaches Prometheus; the Prometheus that Grafana has unless said otherwise."),
+    ] = None,
+    folder: Annotated[
+        str, typer.Option(help="Folder of the dashboards and rules, made where it is missing.")
+    ] = "logsvc",
+    viewer: Annotated[str | None, typer.Option(help="Address of logsvc for readers, for links to its logs.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would be.")] = False,
+) -> None:
+    """
+    Dashboards and alert rules into a Grafana.
+
+    Twice changes nothing. What people have changed in these dashboards and rules goes; what they added stays.
+    """
+    from logsvc.commands.grafana import Wanted, token_of
+    from logsvc.commands.grafana import push as run
+    from logsvc.commands.grafana_api import Grafana
+
+    with Grafana(url, token_of(token_file)) as grafana:
+        changed = 0
+        for change in run(grafana, Wanted(folder, datasource_url, viewer, dry_run)):
+            changed += change.done != "unchanged"
+            print(f"{change.done:9}  {change.what}: {change.name}", flush=True)
+    if dry_run:
+        print("nothing was changed: --dry-run" if changed else "nothing would be changed")
+    elif not changed:
+        print("nothing was changed")
 
 
 def _client() -> Any:
