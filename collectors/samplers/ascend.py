@@ -22,6 +22,7 @@ from collectors.samplers.command import TOOL_SECONDS, Tool
 from collectors.samplers.hearing import heard
 from collectors.samplers.npu_smi import Figures, Place, facts, figures, logical_ids, watched
 from collectors.samplers.npu_table import Chip, chips
+from collectors.samplers.nvidia import is_first_namespace
 from collectors.samplers.text import NotUnderstood
 
 PROGRAM = "npu-smi"
@@ -39,15 +40,18 @@ class Ascend:
 
     name = "npu-smi"
 
-    def __init__(self, program: Optional[str] = None, *, cards: str = CARDS, seconds: float = TOOL_SECONDS) -> None:
+    def __init__(
+        self, program: Optional[str] = None, *, cards: str = CARDS, seconds: float = TOOL_SECONDS, proc: str = "/proc"
+    ) -> None:
         """
         Args:
             program: where npu-smi is; None: it is looked for.
             cards: pattern of the device files.
             seconds: for all that one sample asks.
+            proc: where processes are seen.
         """
         self.remark = ""
-        self._wanted, self._cards = program, cards
+        self._wanted, self._cards, self._proc = program, cards, proc
         self._tool, self._seconds = Tool(seconds), seconds
         self._program = ""
         self._variables: dict[str, str] = {}
@@ -96,20 +100,23 @@ class Ascend:
         self.remark = ""
         if any(chip.device is None for chip in found):
             found = self._named(found, until)
-        return [
-            DeviceReading(
-                str(chip.device),
-                "npu",
-                chip.utilization_percent,
-                chip.memory_used_bytes,
-                chip.memory_total_bytes,
-                chip.power_watts,
-                chip.temperature_celsius,
-                chip.process_count,
-                pids=tuple(pid for pid in chip.pids if os.path.exists(f"/proc/{pid}")),
-            )
-            for chip in found
-        ]
+        is_node = is_first_namespace(self._proc)
+        return [self._reading(chip, is_node) for chip in found]
+
+    def _reading(self, chip: Chip, is_node: bool) -> DeviceReading:
+        # In a container npu-smi names processes by the node's numbers, or none at all where there are some.
+        ours = bool(chip.pids) and all(os.path.exists(f"{self._proc}/{pid}") for pid in chip.pids)
+        return DeviceReading(
+            str(chip.device),
+            "npu",
+            chip.utilization_percent,
+            chip.memory_used_bytes,
+            chip.memory_total_bytes,
+            chip.power_watts,
+            chip.temperature_celsius,
+            chip.process_count if is_node or ours else None,
+            pids=chip.pids if is_node or ours else (),
+        )
 
     def _named(self, found: list[Chip], until: float) -> list[Chip]:
         """The chips of a table that does not say the index of each, those that have one."""

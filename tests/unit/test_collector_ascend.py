@@ -40,17 +40,35 @@ def capture(name: str) -> str:
     return (SAMPLES / f"{name}.txt").read_text()
 
 
-def sampled(program: Path, seconds: float = SECONDS) -> list[DeviceReading]:
-    sampler = Ascend(str(program), seconds=seconds)
+def sampled(program: Path, seconds: float = SECONDS, proc: str = "/proc") -> list[DeviceReading]:
+    sampler = Ascend(str(program), seconds=seconds, proc=proc)
     sampler.open()
     return [reading for reading in sampler.sample() if isinstance(reading, DeviceReading)]
 
 
-def test_the_table_gives_everything_in_one_run(fake: Fake) -> None:
-    readings = sampled(fake(info=capture("info-A3-dual-chip-phy-id-24.1.rc3.3")))
+def processes(folder: Path, namespace: str, *pids: int) -> str:
+    """A /proc with these processes, of a node (4026531836) or of a container."""
+    for pid in pids:
+        (folder / f"{pid}").mkdir(parents=True)
+    (folder / "self/ns").mkdir(parents=True)
+    (folder / "self/ns/pid").symlink_to(f"pid:[{namespace}]")
+    return str(folder)
+
+
+def test_the_table_gives_everything_in_one_run(fake: Fake, tmp_path: Path) -> None:
+    program = fake(info=capture("info-A3-dual-chip-phy-id-24.1.rc3.3"))
+    readings = sampled(program, proc=processes(tmp_path / "proc", "4026531836"))
     assert [reading.device for reading in readings] == [str(n) for n in range(16)]
     assert readings[0] == DeviceReading("0", "npu", 0, 3402 * MIB, 65536 * MIB, 182.0, 36, 0)
-    assert readings[9].process_count == 1 and readings[9].power_watts is None
+    assert readings[9].process_count == 1 and readings[9].pids == (957770,) and readings[9].power_watts is None
+
+
+def test_in_a_container_only_processes_that_are_seen_count(fake: Fake, tmp_path: Path) -> None:
+    """npu-smi says there that none runs, whatever runs: memory without a process would be found on every card."""
+    program = fake(info=capture("info-A3-dual-chip-phy-id-24.1.rc3.3"))
+    readings = sampled(program, proc=processes(tmp_path / "proc", "4026532601", 957770))
+    assert [reading.process_count for reading in readings] == [None] * 9 + [1] + [None] * 6
+    assert [reading.pids for reading in readings] == [()] * 9 + [(957770,)] + [()] * 6
 
 
 def test_a_table_without_an_index_asks_the_map_once(fake: Fake, tmp_path: Path) -> None:
