@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 
 from builders import HandClock
 from logsvc.errors import CannotStart, DiskFull, StoreUnavailable
-from logsvc.model.sample import Sample, SeriesName
+from logsvc.model.sample import Sample, SampleQuery, SeriesName
 from logsvc.stores.embedded.doctor import check
-from logsvc.stores.embedded.samples import writer
+from logsvc.stores.embedded.samples import packing, writer
 from logsvc.stores.embedded.samples.numbers import Damaged, pack_column, unpack_column
 from logsvc.stores.embedded.store import EmbeddedStore
 from samples_of import FOREVER, a_card, a_sample, all_of
@@ -91,6 +92,44 @@ async def test_full_tails_are_packed_and_blocks_joined(
     assert (pooled.count, pooled.first_ms, pooled.last_ms) == (710, 0, 699_000)
     await store.close()
     assert check(tmp_path) == []
+
+
+async def test_readers_see_each_sample_once_while_it_moves(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From tail to block to a larger block: all that was acknowledged before a reader began, never one of it twice."""
+    monkeypatch.setattr(writer, "PACK_SAMPLES", 8)
+    monkeypatch.setattr(packing, "JOIN", 2)
+    store = await a_store(tmp_path, clock)
+    acknowledged = reads = 0
+    ended = asyncio.Event()
+
+    async def read(bucketed: bool) -> None:
+        nonlocal reads
+        while not ended.is_set():
+            before = acknowledged
+            if bucketed:
+                query = SampleQuery(0, 1 << 40, kinds=("gpu",), readings=frozenset({"utilization_percent"}))
+                counts = [
+                    int(one.readings["utilization_percent"].count.sum())
+                    for one in await store.bucketed_samples(JOB, query, buckets=3)
+                ]
+            else:
+                held = [one.at_ms.tolist() for one in await store.raw_samples(JOB, FOREVER)]
+                assert all(times == list(range(0, 1000 * len(times), 1000)) for times in held)
+                counts = [len(times) for times in held]
+            assert len(set(counts)) <= 1 and (min(counts, default=0) >= before), (counts, before)
+            assert max(counts, default=0) <= acknowledged + 1
+            reads += 1
+
+    readers = [asyncio.create_task(read(bucketed)) for bucketed in (False, True, False)]
+    for at in range(120):
+        await store.add_samples(JOB, readings_at(range(at * 1000, (at + 1) * 1000, 1000)))
+        acknowledged += 1
+    ended.set()
+    await asyncio.gather(*readers)
+    assert reads > 20
+    await store.close()
 
 
 async def test_what_has_gone_quiet_is_packed(tmp_path: Path, clock: HandClock) -> None:
