@@ -30,6 +30,14 @@ SECRET = "a secret that only the test knows"
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Receivers are asked themselves, wherever the tests run."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     one = Receiver()
