@@ -152,15 +152,17 @@ class Ascend:
 
     def _by_watch(self, until: float) -> list[Reading]:
         ids = self._ids or logical_ids(self._output(until, "info", "-m"))
-        text = heard(
-            [self._program, "info", "watch"], seconds=(until - time.monotonic()) * 2 / 3, variables=self._variables
-        )
-        found = {}
-        for (npu, chip), figure in watched(text).items():
-            place = _place(ids, npu, chip)
-            if place is not None:
-                found[place] = figure
-        return _readings(ids, found)
+
+        def is_enough(text: str) -> bool:
+            try:
+                return _watched(ids, text).keys() == ids.keys()
+            except NotUnderstood:
+                return False
+
+        command = [self._program, "info", "watch"]
+        seconds = (until - time.monotonic()) * 2 / 3
+        text = heard(command, seconds=seconds, variables=self._variables, is_enough=is_enough)
+        return _readings(ids, _watched(ids, text))
 
     def _logical_ids(self, until: float) -> dict[Place, int]:
         """The map of chips, asked for once: a device keeps its name while this collector lives."""
@@ -201,6 +203,15 @@ def _place(ids: dict[Place, int], npu: int, chip: Optional[int]) -> Optional[Pla
     if len(places) > 1:
         raise NotUnderstood(f"{PROGRAM}: the values of NPU {npu} do not say which of its chips they are of")
     return places[0] if places else None
+
+
+def _watched(ids: dict[Place, int], text: str) -> dict[Place, Figures]:
+    found = {}
+    for (npu, chip), figure in watched(text).items():
+        place = _place(ids, npu, chip)
+        if place is not None:
+            found[place] = figure
+    return found
 
 
 def _joined(first: Figures, second: Figures) -> Figures:

@@ -6,15 +6,19 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from collectors.samplers import Failed
-from collectors.samplers.command import KILLED_SECONDS, OUTPUT_BYTES, PLAIN, helpers, kill_group
+from collectors.samplers.command import KILLED_SECONDS, PLAIN, helpers, kill_group
+
+HEARD_BYTES = 256 << 10
 
 
-def heard(command: Sequence[str], *, seconds: float, variables: Mapping[str, str]) -> str:
+def heard(
+    command: Sequence[str], *, seconds: float, variables: Mapping[str, str], is_enough: Callable[[str], bool]
+) -> str:
     """
-    Its output to a terminal until then; it is killed with all it has started.
+    Its output to a terminal until then, or until it is enough; it is killed with all it has started.
 
     A terminal, since many a tool keeps what it prints into a file until there is much of it.
 
@@ -41,9 +45,13 @@ def heard(command: Sequence[str], *, seconds: float, variables: Mapping[str, str
     helpers.add(process.pid)
     text, until = b"", time.monotonic() + seconds
     try:
-        while len(text) < OUTPUT_BYTES and select.select([ours], [], [], max(0.0, until - time.monotonic()))[0]:
-            piece = os.read(ours, 65536)
-            text += piece
+        while len(text) < HEARD_BYTES:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([ours], [], [], left)[0]:
+                break
+            text += os.read(ours, 65536)
+            if is_enough(_decoded(text)):
+                break
     except OSError:  # EIO: nobody holds the other end any more
         pass
     finally:
@@ -54,4 +62,8 @@ def heard(command: Sequence[str], *, seconds: float, variables: Mapping[str, str
             helpers.discard(process.pid)
         except subprocess.TimeoutExpired:
             pass  # held by the driver: it is no job's, and whoever asks next says that nothing answers
+    return _decoded(text)
+
+
+def _decoded(text: bytes) -> str:
     return text.decode("utf-8", "replace").replace("\r\n", "\n")

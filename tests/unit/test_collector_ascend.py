@@ -142,11 +142,18 @@ def test_an_unknown_table_is_read_card_by_card(fake: Fake) -> None:
 
 def test_where_only_watch_is_known_it_is_heard_and_ended(fake: Fake, tmp_path: Path) -> None:
     (tmp_path / "rows").write_text(capture("info-watch-910B3-25.0.rc1.1").replace("2           0  ", "4           0  "))
-    watch = f'if [ "$2" = watch ]; then cat "{tmp_path}/rows"; echo $$ > "{tmp_path}/pid"; exec sleep 100; fi'
+    watch = f'if [ "$2" = watch ]; then echo $$ > "{tmp_path}/pid"; cat "{tmp_path}/rows"; exec sleep 100; fi'
     answers = {"info_-m": capture("info-m-310P3-with-mcu"), "info_-t_usages_-i_4": "unsupported\n"}
     program = fake(before=watch, info="another form\n", **answers)
-    assert sampled(program, seconds=1.5) == [DeviceReading("0", "npu", 0, power_watts=90.2, temperature_celsius=34)]
+    assert sampled(program) == [DeviceReading("0", "npu", 0, power_watts=90.2, temperature_celsius=34)]
     assert not lives(int((tmp_path / "pid").read_text()))
+
+
+def test_a_watch_that_never_ends_is_ended_in_time(fake: Fake) -> None:
+    answers = {"info_-m": capture("info-m-310P3-with-mcu"), "info_-t_usages_-i_4": "unsupported\n"}
+    endless = 'if [ "$2" = watch ]; then while :; do echo endless; done; fi'
+    with pytest.raises(Failed, match="no table, but 'another form'"):
+        sampled(fake(before=endless, info="another form\n", **answers), seconds=0.8)
 
 
 @pytest.mark.parametrize(
