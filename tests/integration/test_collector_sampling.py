@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,9 @@ import pytest
 from collectors.status import ask
 from processes import Client, ServiceProcess, wait_until
 
+EIGHT_CARDS = (
+    Path(__file__).resolve().parents[1] / "samples/accelerators/npu-smi/info-910B4-24.1.rc3-busy-processes.txt"
+)
 HEAD = "index, uuid, utilization.gpu [%], memory.used [MiB], memory.total [MiB], power.draw [W], temperature.gpu"
 # Card 0 says how often it was asked; card 1 is always at 50 %. `mode` says what goes wrong.
 SMI = f"""\
@@ -140,3 +147,76 @@ def test_a_run_is_sampled_whatever_its_tool_and_the_service_do(node: Node, servi
     assert first["mean_percent"] == pytest.approx((2 + node.count) / 2)
     assert (second["readings"], second["mean_percent"]) == (first["readings"], 50.0)
     assert node.get()["status"] == "succeeded"
+
+
+class Taker(BaseHTTPRequestHandler):
+    """Takes samples, and knows no job."""
+
+    protocol_version = "HTTP/1.1"
+    bodies: list[dict[str, Any]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert self.path == "/api/v1/samples"
+        self.bodies.append(body)
+        self.send_response(204)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        answer = json.dumps({"error": {"code": "not_found", "message": "no such job", "detail": {}}}).encode()
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_watch_gives_each_job_of_a_node_its_cards_and_processes(tmp_path: Path) -> None:
+    """Two jobs on eight cards, told apart by the environment of their processes; the log files are of neither."""
+    (tmp_path / "npu-smi").write_text(f"#!/bin/sh\nexec cat '{EIGHT_CARDS}'\n")
+    (tmp_path / "npu-smi").chmod(0o755)
+    (tmp_path / "logs").mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Taker)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    jobs = {"sampling-watch-a": "0,1", "sampling-watch-b": "6"}
+    names = ("MA_VJ_NAME", "VC_TASK_INDEX", "LOGSVC_TOKEN", "LOGSVC_TOKEN_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    trainings = [
+        subprocess.Popen(
+            ["sleep", "3600"],
+            env={**environment, "MA_VJ_NAME": job, "VC_TASK_INDEX": "3", "ASCEND_RT_VISIBLE_DEVICES": cards},
+        )
+        for job, cards in jobs.items()
+    ]
+    words = [
+        sys.executable,
+        "-m",
+        "collectors",
+        "watch",
+        str(tmp_path / "logs"),
+        "--state-dir",
+        str(tmp_path / "state"),
+    ]
+    words += ["--server", f"http://127.0.0.1:{server.server_port}", "--sample-seconds", "1"]
+    collector = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        # The cards were there first, and whose they were was not known yet.
+        wait_until(
+            lambda: {body["job"] for body in Taker.bodies if "samples" in body and "process_io" in body} >= {*jobs}
+        )
+    finally:
+        for process in (collector, *trainings):
+            process.terminate()
+        for process in (collector, *trainings):
+            process.wait(30)
+        server.shutdown()
+        server.server_close()
+    for training, (job, cards) in zip(trainings, jobs.items(), strict=True):
+        bodies = [body for body in Taker.bodies if body["job"] == job]
+        assert {body["task"] for body in bodies} == {"worker-3"}
+        devices = {card["device"] for body in bodies for card in body.get("samples", ())}
+        assert devices == set(cards.split(","))
+        assert {entry["pid"] for body in bodies for entry in body.get("process_io", ())} == {training.pid}
