@@ -2,7 +2,7 @@
 
 The table of `npu-smi info` gives all readings of all cards in one run. Where its form is not known,
 `-t usages` and `-t common` are asked card by card, and where these are not known either, `info watch`
-is heard until each card has spoken once. What is known once stays chosen.
+is heard until each card has spoken once. What is known stays chosen until it fails.
 
 A device is named by its index in the node: the column `Phy-ID` or `Device` of the table; where the
 table has none, the logic id of `npu-smi info -m`; where that is not to be had either, the NPU id.
@@ -58,9 +58,10 @@ class Ascend:
         self._ids: Optional[dict[Place, int]] = None  # empty: the map is not to be had, and why
         self._why = ""
         self._reader: Optional[Reader] = None  # None: the form is not known yet
-        self._others: tuple[Reader, ...] = (self._by_values, self._by_watch)
 
     def open(self) -> None:
+        """Find npu-smi; see `Sampler`."""
+        self._reader = None
         path = os.pathsep.join((os.environ.get("PATH", ""), *PLACES))
         self._program = self._wanted or shutil.which(PROGRAM, path=path) or ""
         if self._program:
@@ -71,6 +72,7 @@ class Ascend:
         raise Failed(f"there is {device}, but no {PROGRAM}: mount it from the node, or name an exporter's URL")
 
     def sample(self) -> list[Reading]:
+        """All cards; see `Sampler`."""
         until = time.monotonic() + self._seconds
         if self._reader is not None:
             return self._reader(until)
@@ -80,9 +82,7 @@ class Ascend:
             return found
         except NotUnderstood as exc:
             first = exc
-        # Asked once: what answers to none of these ways will not do so five seconds later.
-        others, self._others = self._others, ()
-        for reader in others:
+        for reader in (self._by_values, self._by_watch):
             try:
                 found = reader(until)
             except Failed:
@@ -93,6 +93,7 @@ class Ascend:
         raise first
 
     def close(self) -> None:
+        """See `Sampler`."""
         self._tool.close()
 
     def _by_table(self, until: float) -> list[Reading]:

@@ -96,6 +96,7 @@ class Exporter:
         """Nothing to find: the page is asked for with each sample."""
 
     def sample(self) -> list[Reading]:
+        """The cards of the page as it is now; see `Sampler`."""
         text = _page(self._url, self._seconds)
         found, self.remark = readings(metrics(text, self._url), self._url, self._now(), socket.gethostname())
         return list(found)

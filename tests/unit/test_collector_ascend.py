@@ -138,6 +138,10 @@ def test_an_unknown_table_is_read_card_by_card(fake: Fake) -> None:
     for _ in range(2):
         assert sampler.sample() == [DeviceReading("0", "npu", 93, 0, 31129 * MIB, 71.7, 41)]
         assert sampler.remark == "npu-smi info: no table, but 'another form'; read in another way, without processes"
+    fake(info=capture("info-310P3-25.5.1-no-hbm-column"))
+    sampler.close()
+    sampler.open()
+    assert [reading.device for reading in sampler.sample()] == ["0", "1"] and sampler.remark == ""
 
 
 def test_where_only_watch_is_known_it_is_heard_and_ended(fake: Fake, tmp_path: Path) -> None:
