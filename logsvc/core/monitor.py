@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,10 @@ from logsvc.core.findings.rules import NAMES, findings_of
 from logsvc.core.findings.view import JobView, Limits
 from logsvc.core.hang import HangRules, HangWatch, hung
 from logsvc.core.hang_use import movement
-from logsvc.core.journal import Journal, moment, shown_finding
+from logsvc.core.held import is_over, settled
+from logsvc.core.journal import Journal, moment
 from logsvc.core.live import SLOT_MS, SPARK_SLOTS, LiveJob
 from logsvc.core.low_use import flagged_mean, low_utilization
-from logsvc.core.notify import Event
 from logsvc.core.samples import Report, SamplerReport
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Chunk
@@ -40,6 +40,7 @@ FINDING_READINGS = frozenset(("utilization_percent", "memory_used_bytes", "memor
 UTILIZATION = frozenset(("utilization_percent",))
 HUNG = frozenset(("hung",))
 LOW = frozenset(("low_utilization",))
+OTHERS = frozenset(NAMES) - LOW
 FINDINGS_SHARE = 0.02  # of the time goes to the rules on one job at most: a thousand cards take them seconds
 
 log = logging.getLogger(__name__)
@@ -247,7 +248,7 @@ class Monitor:
             live.resumed_hang = not (moved or works or live.hang.stage == 2)
         finding = hung(live.hang)
         if finding is not None or "hung" in live.held:
-            await self._settle(live, {finding.name: finding} if finding else {}, now, only=HUNG)
+            await self._settle(live, [finding] if finding else [], now, of=HUNG)
 
     async def _find(self, live: LiveJob, now: float, *, final: bool = False) -> bool:
         found: list[Finding] = []
@@ -268,45 +269,25 @@ class Monitor:
                 hang=live.hang,
             )
             found = await asyncio.to_thread(findings_of, view, self._limits)
-        return await self._settle(live, {one.name: one for one in found}, now, final=final)
+        # The sums may have been read again since: the manual's flag is of those of this moment.
+        flagged = await self._flag(live)
+        found = [one for one in found if one.name not in LOW]
+        return await self._settle(live, found, now, of=OTHERS, final=final) and flagged
+
+    async def _flag(self, live: LiveJob) -> bool:
+        """Judge the manual's flag by the sums that are known; as `_settle`."""
+        view = JobView(now_ms=0, window_start_ms=0, pooled=live.pooled or ())
+        low = None if live.is_cpu_job else low_utilization(view, self._limits)
+        if low is None and "low_utilization" not in live.held:
+            return True
+        return await self._settle(live, [low] if low else [], live.ended_at or self._clock.now(), of=LOW)
 
     async def _settle(
-        self,
-        live: LiveJob,
-        found: dict[str, Finding],
-        now: float,
-        *,
-        only: frozenset[str] | None = None,
-        final: bool = False,
+        self, live: LiveJob, found: Sequence[Finding], now: float, *, of: Collection[str], final: bool = False
     ) -> bool:
-        """What was found is what is held now; of `only` these names. False: the next look has to try again."""
+        """Of these names, what was found is what is held now. False: the next look has to try again."""
         async with self._settling:
-            now_ms = round(now * 1000)
-            held = {name: one for name, one in live.held.items() if only is not None and name not in only}
-            events: list[Event] = []
-            for name, finding in found.items():
-                before = live.held.get(name)
-                lasts = before is not None and not _is_over(before)
-                since_ms = finding.since_ms if finding.since_ms is not None else now_ms
-                held[name] = shown_finding(finding, since_ms=since_ms)
-                if before is not None and lasts and finding.since_ms is None:
-                    held[name]["since"] = before["since"]
-                if not lasts:
-                    events.append(
-                        Event(live.id, now, name, "raised", finding.reason, finding.advice, dict(finding.numbers))
-                    )
-            for name, before in live.held.items():
-                if name in held:
-                    continue
-                if name == "hung" and live.resumed_hang and not final:
-                    held[name] = before
-                elif name == "hung" and final:
-                    held[name] = before if _is_over(before) else {**before, "to": moment(now_ms)}
-                    if not _is_over(before):
-                        events.append(Event(live.id, now, name, "cleared", "The job ended."))
-                elif not _is_over(before):
-                    events.append(Event(live.id, now, name, "cleared", _cleared_reason(live, name)))
-            held = {name: held[name] for name in (*NAMES, *held) if name in held}  # the gravest first
+            held, events = settled(live, {one.name: one for one in found}, now, of=of, final=final)
             if events or (final and not live.final and (held or live.has_cards or live.samplers)):
                 try:
                     await self._journal.write(live.id, self._recorded(live, held, final=final), events)
@@ -326,15 +307,7 @@ class Monitor:
             live.pool(list(pooled.get(live.id, ())), through=reports)
             if live.value is None:
                 await self._load(live)
-            view = JobView(now_ms=0, window_start_ms=0, pooled=live.pooled or ())
-            low = None if live.is_cpu_job else low_utilization(view, self._limits)
-            if (low is not None) != ("low_utilization" in live.held):
-                await self._settle(
-                    live,
-                    {low.name: low} if low else {},
-                    live.ended_at or self._clock.now(),
-                    only=LOW,
-                )
+            await self._flag(live)
 
     async def _load(self, live: LiveJob) -> None:
         """Read the record of a job that a chunk or a sample made."""
@@ -402,18 +375,7 @@ class Monitor:
         for task, name, state, reason, at in record["samplers"]:
             live.samplers[task, name] = (SamplerReport(name, state, reason), at)
         hang = live.held.get("hung")
-        live.resumed_hang = hang is not None and not _is_over(hang) and live.ended_at is None
-
-
-def _is_over(finding: dict[str, Any]) -> bool:
-    """A hang that its job's end ended: it is still told of, and wrong no more."""
-    return bool(finding["name"] == "hung" and finding["to"] is not None)
-
-
-def _cleared_reason(live: LiveJob, name: str) -> str:
-    if name == "hung" and live.hang is not None:
-        return live.hang.reason if live.hang.stage < 2 and live.hang.cycles == 0 else "Its cards work again."
-    return "The readings no longer show it."
+        live.resumed_hang = hang is not None and not is_over(hang) and live.ended_at is None
 
 
 def _shown_hang(live: LiveJob) -> dict[str, Any] | None:
