@@ -163,8 +163,9 @@ class _Pushing:
                 self._grafana.post("/api/v1/provisioning/alert-rules", rule, editable=editable)
             done = "created" if there is None else "unchanged" if _same_rule(there, rule) else "updated"
             yield Change("alert rule", rule["title"], done)
-        after = before if self._wanted.dry_run else self._grafana.find(GROUP, self._wanted.folder, group.name)
-        if after is not None and _same_group(after, group):
+        posted = any(there is None for there in held.values())
+        if before is not None and not posted and _same_group(before, group):
+            yield Change("rule group", group.name, "unchanged")
             return
         if not self._wanted.dry_run:
             body = {
