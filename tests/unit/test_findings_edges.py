@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from logsvc.core.findings.rules import findings_of
-from logsvc.core.findings.sawtooth import autocorrelation
+from logsvc.core.findings.sawtooth import autocorrelation, wave_of
 from logsvc.core.findings.series import Card, gridded, mean_of_cards, weights_of
-from logsvc.core.findings.view import JobView
+from logsvc.core.findings.view import JobView, Limits
 from logsvc.core.low_use import low_utilization
 from logsvc.model.sample import Pooled, SeriesName
 from unit.findings_rig import BEGAN_MS, GIB, LIMITS, Planted, Sampling, dipping, flat
@@ -52,6 +54,19 @@ def test_autocorrelation_by_hand() -> None:
     wave[[5, 20]] = np.nan
     assert autocorrelation(wave)[:4] == pytest.approx([1, -1, 1, -1], abs=1e-9)
     assert (autocorrelation(np.full(50, 7.0)) == 0).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 900), st.sampled_from([0.0, 0.3, 0.9, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_any_series_is_looked_at_in_bounded_time(seed: int, steps: int, missing: float) -> None:
+    """Walks, bursts, constants and noise of any strength, with limits under which everything is a wave."""
+    rng = np.random.default_rng(seed)
+    shapes = [rng.uniform(0, 100, steps), np.cumsum(rng.normal(0, 9, steps)) % 100, rng.choice([0.0, 100.0], steps)]
+    shapes += [np.round(shapes[0] / 50) * 50, np.repeat(shapes[0], 5)[:steps], np.full(steps, 50.0)]
+    loose = Limits(sawtooth_points=1, sawtooth_correlation=0.01, sawtooth_max_seconds=3600)
+    for use in shapes:
+        wave = wave_of(np.where(rng.random(steps) < missing, np.nan, use), 5.0, loose)
+        assert wave is None or (10 < wave.period_seconds < 3600 and wave.low_percent < wave.high_percent)
 
 
 def test_a_job_or_a_worker_that_only_begins_is_not_judged_by_a_window_that_it_was_not_there_for() -> None:

@@ -126,13 +126,14 @@ def _period_steps(alike: Floats, least: float, longest: float, steps: int) -> fl
 def _refined(alike: Floats, lag: int) -> float:
     """The period from the farthest of its multiples that still shows: a step is then a small part of it."""
     period = _vertex(alike, lag)
-    times = 2
-    while times * period < len(alike) - 2:
-        peak = _peak_near(alike, round(times * period), reach=1 + lag // 10)
+    for times in range(2, len(alike) // lag):
+        expected = round(times * period)
+        if expected >= len(alike):
+            break
+        peak = _peak_near(alike, expected, reach=1 + lag // 10)
         if alike[peak] < REPEATS * alike[lag]:
             break
         period = _vertex(alike, peak) / times
-        times += 1
     return period
 
 
