@@ -37,7 +37,15 @@ private_apt update --error-on=any || fail "Debian $suite cannot be reached: $(gr
 (cd "$work/archives" && private_apt download prometheus prometheus-alertmanager) ||
     fail "Debian $suite does not hold prometheus: $(grep -m 1 '^E:' "$work/log" || :)"
 for package in "$work"/archives/*.deb; do
-    dpkg-deb --fsys-tarfile "$package" | tar -x --no-same-owner -C "$folder" --strip-components 2 ./usr/bin
+    dpkg-deb --fsys-tarfile "$package" | tar -x --no-same-owner -C "$work"
 done
+for program in $programs; do
+    cp "$work/usr/bin/$program" "$folder/bin/"
+done
+# Debian's Alertmanager reads its templates in a fixed folder; here it reads them in the one it is started in.
+fixed=/usr/share/prometheus/alertmanager
+cp "$work$fixed"/*.tmpl "$folder/"
+here=$(printf '%s' "$fixed" | sed 's#.#/#g; s#^/#.#') # as long as before
+LC_ALL=C sed -i "s#$fixed#$here#g" "$folder/bin/prometheus-alertmanager"
 rm -rf "$work"
 complete || fail "prometheus of Debian $suite does not run on this machine"

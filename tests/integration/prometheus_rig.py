@@ -17,7 +17,8 @@ import yaml
 from processes import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ROOT / "build" / "prometheus" / "bin"  # by `make prometheus`, which `make test` calls
+UNPACKED = ROOT / "build" / "prometheus"  # by `make prometheus`, which `make test` calls
+PROGRAMS = UNPACKED / "bin"
 DASHBOARDS = ROOT / "dashboards"
 START_SECONDS = 60.0
 
@@ -134,7 +135,7 @@ class _Process:
     def __init__(self, log: Path, program: Path, *words: str) -> None:
         self._log = log
         with log.open("wb") as out:
-            self._process = subprocess.Popen([program, *words], stdout=out, stderr=out)
+            self._process = subprocess.Popen([program, *words], stdout=out, stderr=out, cwd=UNPACKED)
 
     def wait(self, address: str) -> None:
         def ready() -> bool:
@@ -163,7 +164,7 @@ def _receiver(received: list[dict[str, Any]]) -> type[http.server.BaseHTTPReques
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *args: Any) -> None:
             """Silent."""
 
     return Handler
