@@ -148,7 +148,10 @@ export function formatPlace(place) {
     set('gen', place.gen)
     set('line', formatLines(place))
     for (const pane of place.panes) named.append('pane', [pane.task, pane.file, pane.gen || '', formatLines(pane)].join('|'))
-    for (const name of Object.keys(EMPTY_CHART)) set(name, place[name])
+    set('from', place.from)
+    set('to', place.to)
+    set('readings', place.readings)
+    set('cards', place.cards)
   } else {
     for (const name of Object.keys(EMPTY_LIST)) set(name, place.list[name])
   }
