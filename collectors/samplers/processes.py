@@ -39,6 +39,7 @@ class Process:
         parent: pid of the one that had started it when it was first seen.
         job, task: by its environment; empty where that says none or may not be read.
         visible: variables of its environment that say which cards it sees.
+        is_read: whether it has an environment; one that is just becoming another program has none.
         is_collector: whether it is a collector itself, or none of a job's at all.
     """
 
@@ -49,6 +50,7 @@ class Process:
     task: str = ""
     visible: Mapping[str, str] = field(default_factory=dict)
     hang_minutes: str = ""
+    is_read: bool = False
     is_collector: bool = False
 
 
@@ -79,7 +81,7 @@ class Processes:
         stats = self._stats()
         self._met = {
             pid: met
-            if (met := self._met.get(pid)) and (met.started, met.name) == (stat.started, stat.name)
+            if (met := self._met.get(pid)) and met.is_read and (met.started, met.name) == (stat.started, stat.name)
             else self._meet(pid, stat)
             for pid, stat in stats.items()
         }
@@ -133,7 +135,7 @@ class Processes:
             os.path.basename(part).startswith(b"logsvc-collector") or part == b"collectors" for part in arguments[:3]
         )
         if process.is_collector:
-            return process
+            return process  # looked at again: our own fork is one, until it is the command
         pairs = [
             (name, value)
             for item in self._read(f"{pid}/environ", ENVIRONMENT_BYTES).split(b"\0")
@@ -141,6 +143,7 @@ class Processes:
             if found
         ]
         environment = dict(pairs)
+        process.is_read = bool(environment)
         identity = identity_from(
             None, None, {name: environment.get(name, "") for name in ("MA_VJ_NAME", "VC_TASK_INDEX")}
         )

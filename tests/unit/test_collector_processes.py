@@ -216,6 +216,16 @@ def test_a_pid_that_is_used_again_is_another_process(tmp_path: Path) -> None:
     assert Residents(None, None, processes, {})(())[0].job == "b"
 
 
+def test_a_process_whose_environment_could_not_be_read_yet_is_looked_at_again(tmp_path: Path) -> None:
+    """While a program is started the kernel gives it its name before its environment."""
+    proc = FakeProc(tmp_path)
+    proc.add(10)
+    processes = Processes(command=None, job=None, task=None, proc=str(tmp_path))
+    assert proc.look(processes) == {}
+    proc.add(10, MA_VJ_NAME=JOB)
+    assert proc.look(processes) == {10: (31, 42)}
+
+
 def test_a_shell_that_becomes_the_training_is_looked_at_again() -> None:
     """Its pid and its beginning stay, its environment does not."""
     shell = subprocess.Popen(
