@@ -5,6 +5,7 @@ Run as a program it is that process: a line of JSON asks for a start or an end, 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -20,16 +21,17 @@ from typing import Any
 class Forks:
     """Starts `logsvc-collector` with arguments, kills and waits."""
 
-    def __init__(self, errors: Path, constants: dict[str, float]) -> None:
+    def __init__(self, errors: Path, constants: dict[str, float], settings: dict[str, float]) -> None:
         """
         Args:
             errors: file for what the collectors say.
             constants: of modules of `collectors`, for all of them: `{"client.ANSWER_SECONDS": 1.0}`.
+            settings: that no argument gives: `{"busy_seconds": 0.02}`.
         """
         self.errors = errors
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(errors), json.dumps(constants)],
+            [sys.executable, __file__, str(errors), json.dumps(constants), json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -62,7 +64,7 @@ class Forks:
         return int(self._process.stdout.readline())
 
 
-def serve(errors: str, constants: dict[str, float]) -> None:
+def serve(errors: str, constants: dict[str, float], settings: dict[str, float]) -> None:
     """Answer on stdout what stdin asks."""
     from collectors import cli
 
@@ -71,6 +73,7 @@ def serve(errors: str, constants: dict[str, float]) -> None:
         found = importlib.import_module(f"collectors.{module}")
         assert hasattr(found, constant), name
         setattr(found, constant, value)
+    cli.Settings = functools.partial(cli.Settings, **settings)  # type: ignore[misc, assignment]
     alive: set[int] = set()
     for line in sys.stdin:
         asked = json.loads(line)
@@ -104,4 +107,4 @@ def _become(cli: Any, errors: str, asked: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], json.loads(sys.argv[2]))
+    serve(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]))

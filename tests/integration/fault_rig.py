@@ -19,6 +19,7 @@ QUICK = {
     "agent.BUSY_CEILING_SECONDS": 0.05,
     "client.ANSWER_SECONDS": 1.0,
 }
+OFTEN = {"busy_seconds": 0.02}
 
 OFFSETS = "/api/v1/offsets"  # what every collector asks first
 
@@ -31,7 +32,7 @@ class Rig:
         self.logs, self.state = folder / "logs", folder / "state"
         self.checkpoint = self.state / "checkpoint.json"
         self.proxy = ChaosProxy(service.port)
-        self.forks = Forks(folder / "collectors.txt", QUICK)
+        self.forks = Forks(folder / "collectors.txt", QUICK, OFTEN)
         self.collector = 0
         self._asked = 0
 
