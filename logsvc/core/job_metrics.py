@@ -121,7 +121,7 @@ class JobMetrics(Prepared):
             "1 where the mean utilization of worker-0 lies below the limit, 0 where it does not.",
             lambda live: float("low_utilization" in flags[live.id]),
         )
-        watched = [live for live in shown if live.hang is not None]
+        watched = [live for live in shown if live.hang is not None or "hung" in flags[live.id]]
         yield _of(
             watched,
             "logsvc_job_hung",

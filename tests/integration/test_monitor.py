@@ -187,6 +187,7 @@ async def test_a_restart_is_no_stillness_and_a_hang_outlives_it(rig: Rig) -> Non
     assert (await rig.job(job))["flags"] == ["hung"]
     # It still hangs behind the next restart, though the new watch has not seen that yet.
     await rig.restart(away_seconds=600)
+    assert 'logsvc_job_hung{job_id="m-over"} 1.0' in (await rig.served.http.get("/metrics")).text
     await rig.write(job, MARKED)  # the platform lives
     await rig.monitor.look()
     assert (await rig.job(job))["flags"] == ["hung"]
