@@ -56,12 +56,14 @@ class RealJob(Job):
     def __init__(self, workers: dict[tuple[str, int], int], *, between: Callable[[], object] = lambda: None) -> None:
         super().__init__(HangRules(hang_detect_minutes=5, hang_window_minutes=2))
         self.workers, self.between = workers, between
-        self._sampler = Processes(tree=True, job=None, task=None)  # the descendants of this process
+        self._samplers: dict[int, Processes] = {}  # each worker has a collector of its own, which runs its process
 
     def look(self) -> HangState:
         self.between()
-        read = {each.pid: (each.read_bytes, each.write_bytes) for each in self._sampler.look()}
-        self.counters = {key: read[pid] for key, pid in self.workers.items() if pid in read}
+        self.counters = {}
+        for key, pid in self.workers.items():
+            sampler = self._samplers.setdefault(pid, Processes(command=pid, job=None, task=None))
+            self.counters |= {key: (one.read_bytes, one.write_bytes) for one in sampler.look() if one.pid == pid}
         return super().look()
 
 
