@@ -339,11 +339,12 @@ def test_without_limits_the_node_is_read(tmp_path: Path, groups: dict[str, str])
 def test_the_least_limit_above_us_holds(tmp_path: Path) -> None:
     inner = {name.replace("cgroup__", "cgroup__job__inner__", 1): text for name, text in V2.items() if "__fs__" in name}
     outer = {name.replace("cgroup__", "cgroup__job__", 1): text for name, text in V2.items() if "__fs__" in name}
-    inner["sys__fs__cgroup__job__inner__memory_dot_max"] = "max\n"
     outer["sys__fs__cgroup__job__memory_dot_max"] = "500000\n"
+    outer["sys__fs__cgroup__job__cpu_dot_max"] = "25000 100000\n"
     controllers = {"sys__fs__cgroup__cgroup_dot_controllers": "cpu memory\n"}
     write(tmp_path, **NODE, **controllers, **inner, **outer, proc__self__cgroup="0::/job/inner\n")
-    assert host_readings(tmp_path, {})[0].memory_total_bytes == 500_000
+    outer_is_busier = {"sys__fs__cgroup__job__cpu_dot_stat": "usage_usec 2500000\n"}
+    assert host_readings(tmp_path, outer_is_busier)[1] == HostReading(50.0, 250_000, 500_000)
 
 
 def test_the_node_as_psutil_sees_it() -> None:
