@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -387,3 +388,29 @@ def test_what_was_found_outlives_a_kill(tmp_path: Path) -> None:
     finally:
         service.kill()
     assert "Traceback" not in service.logged()
+
+
+async def test_an_answer_is_of_the_last_reading_while_a_look_is_under_way(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.report("m-under-way", 10)
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    pooled = rig.store.pooled
+
+    async def slow(jobs: Sequence[str]) -> Any:
+        found = await pooled(jobs)
+        if not asked.is_set():
+            asked.set()
+            await go_on.wait()
+        return found
+
+    monkeypatch.setattr(rig.store, "pooled", slow)
+    look = asyncio.create_task(rig.monitor.look())
+    await asked.wait()
+    rig.clock.move(1)
+    await rig.report("m-under-way", 100)
+    assert (await rig.job("m-under-way"))["mean_utilization_percent"] == 55.0
+    go_on.set()
+    await look
+    job = await rig.job("m-under-way")
+    assert (job["mean_utilization_percent"], job["flags"]) == (55.0, [])
