@@ -31,6 +31,10 @@ SERVICE_SETTINGS = {  # of a job that lasts a minute, and of which nothing is ke
     "LOGSVC_CHECKPOINT_NEAR_SECONDS": "1",  # checkpoints are ten seconds apart
     "LOGSVC_REQUIRE_ARCHIVE_FOR_ASCEND": "false",
 }
+FOREIGN_VARIABLES = (  # of this machine's own jobs: where their logs go, which cards they may see
+    *("LOGSVC_TOKEN_FILE", "LOGSVC_SERVER", "MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir"),
+    *("NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "ASCEND_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES"),
+)
 PACE_VARIABLE = "LOGSVC_DEMO_PACE"  # 1: for people, about 75 s; less: faster
 
 
@@ -86,7 +90,7 @@ class _Show:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
         self._environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-        for name in ("LOGSVC_TOKEN_FILE", "LOGSVC_SERVER", "MA_LOG_DIR", "ASCEND_PROCESS_LOG_PATH", "GLOG_log_dir"):
+        for name in FOREIGN_VARIABLES:
             self._environment.pop(name, None)
 
     def start_service(self, port: int | None, stop: threading.Event) -> str | None:

@@ -28,7 +28,8 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     started: list[subprocess.Popen[str]] = []
 
     def demo(*options: str) -> subprocess.Popen[str]:
-        environment = {**os.environ, "LOGSVC_DEMO_PACE": "0", "LOGSVC_STORE": STORE, "TMPDIR": str(tmp_path)}
+        machine = {"ASCEND_RT_VISIBLE_DEVICES": "0"}  # says nothing of the demo's cards
+        environment = {**os.environ, **machine, "LOGSVC_DEMO_PACE": "0", "LOGSVC_STORE": STORE, "TMPDIR": str(tmp_path)}
         command = [sys.executable, "-m", "logsvc", "demo", *options]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes)
