@@ -13,7 +13,10 @@ from collectors.samplers import Absent, DeviceReading, Failed, HostReading, Hung
 from collectors.samplers.backlog import Backlog
 from collectors.samplers.cards import Home
 from collectors.samplers.engine import BACKOFF_CEILING_SECONDS, ENDED_SECONDS, Engine
+from collectors.samplers.families import engine_for
 from collectors.samplers.lane import COST_CEILING_SECONDS, FAILED, HUNG, OK, RETRY_CEILING_SECONDS, Clock, Lane
+from collectors.settings import Settings, sample_seconds_from
+from logsvc.errors import BadInput
 
 EVERY = 5.0
 START = 1_795_500_000.0
@@ -207,6 +210,40 @@ def test_nothing_else_is_asked_until_a_card_is_found() -> None:
         assert rig.engine.report()["samplers"][0]["name"] == "card"
     finally:
         rig.engine.close()
+
+
+def test_who_asks_for_it_has_the_rest_without_a_card() -> None:
+    card, host = Fake("card"), Fake("host", HostReading(1.0))
+    card.does = raising(Absent("no driver"))
+    rig = Rig(cards=[card], others=[host], always=True)
+    rig.engine.start()
+    wait_for(lambda: any("host" in body for body in rig.service.bodies))
+    rig.engine.close()
+    assert [entry["name"] for entry in rig.service.bodies[0]["samplers"]] == ["host"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "seconds"),
+    [(None, "", None), (0.0, "7", 0.0), (None, "2.5", 2.5), (1.0, "", 1.0), (3600.0, "x", 3600.0)],
+)
+def test_how_often_is_said_by_the_flag_or_the_variable(
+    flag: float | None, variable: str, seconds: float | None
+) -> None:
+    assert sample_seconds_from(flag, {"LOGSVC_COLLECTOR_SAMPLE_SECONDS": variable}) == seconds
+
+
+@pytest.mark.parametrize("text", ["0.5", "-1", "3601", "often", "nan"])
+def test_seconds_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        sample_seconds_from(None, {"LOGSVC_COLLECTOR_SAMPLE_SECONDS": text})
+
+
+def test_nothing_is_sampled_with_0_seconds() -> None:
+    def engine(seconds: float | None) -> Engine | None:
+        settings = Settings("http://127.0.0.1:9", sample_seconds=seconds)
+        return engine_for(settings, {}, print, command=None, files=tuple, may_send=lambda: True)
+
+    assert engine(0.0) is None and engine(None) is not None
 
 
 def test_states_reach_the_service_and_a_person_once() -> None:
