@@ -193,7 +193,8 @@ class FakeGrafana:
                 raise Refused(400, f"invalid alert rule: data source {query['datasourceUid']} not found")
             query["model"] = {"intervalMs": 1000, "maxDataPoints": 43200, **query["model"]}
             query.setdefault("queryType", "")
-        return {"isPaused": False, "orgID": 1, "id": 7, **rule}
+        spelled = rule["for"].replace("m", "m0s") if rule["for"].endswith("m") else rule["for"]
+        return {"isPaused": False, "orgID": 1, "id": 7, **rule, "for": spelled}
 
 
 @contextmanager

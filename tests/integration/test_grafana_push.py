@@ -111,7 +111,7 @@ def test_what_people_changed_goes_and_what_they_added_stays(grafana: FakeGrafana
     assert grafana.datasources["logsvcprometheus"]["url"] == PROMETHEUS
     assert grafana.datasources["logsvcprometheus"]["jsonData"] == {"timeout": 7}
     rules = {rule["title"]: rule for rule in grafana.rules.values()}
-    assert rules["LogsvcStoreNearlyFull"]["for"] == "5m"
+    assert rules["LogsvcStoreNearlyFull"]["for"] == "5m0s"
     assert rules["LogsvcJobHung"]["isPaused"]
     assert "note" not in rules["LogsvcLowUtilization"]["annotations"]
     assert "Theirs" in rules
