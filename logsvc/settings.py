@@ -95,7 +95,10 @@ class Settings(BaseSettings):
         120.0, ge=30, le=1440, description="How far back the rules on low use look at single samples."
     )
     recent_window_minutes: float = Field(
-        15.0, ge=0.25, le=1440, description="What counts as recent, for cards and workers compared and for recent low use."
+        15.0,
+        ge=0.25,
+        le=1440,
+        description="What counts as recent, for cards and workers compared and for recent low use.",
     )
     idle_percent: float = Field(5.0, ge=0, le=100, description="Utilization below which a card idles.")
     long_idle_minutes: float = Field(
