@@ -123,12 +123,12 @@ async def test_readers_see_each_sample_once_while_it_moves(
             reads += 1
 
     readers = [asyncio.create_task(read(bucketed)) for bucketed in (False, True, False)]
-    for at in range(120):
+    for at in range(60):
         await store.add_samples(JOB, readings_at(range(at * 1000, (at + 1) * 1000, 1000)))
         acknowledged += 1
     ended.set()
     await asyncio.gather(*readers)
-    assert reads > 20
+    assert reads > 10
     await store.close()
 
 
@@ -268,6 +268,28 @@ async def test_a_tail_after_a_start_is_read(tmp_path: Path, clock: HandClock) ->
     assert sorted((await all_of(store, JOB))[CARDS[0]]) == [0, 1000, 2000, 3000]
     await store.close()
     assert check(tmp_path) == []
+
+
+async def test_a_store_that_closes_keeps_what_it_acknowledged(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait for room are told, and nobody waits for ever."""
+    monkeypatch.setattr("logsvc.stores.embedded.samples.store.MAX_WAITING", 5)
+    store = await a_store(tmp_path, clock)
+    calls = [
+        asyncio.create_task(store.add_samples(JOB, readings_at(range(at, at + 1000, 1000))))
+        for at in range(0, 20_000, 1000)
+    ]
+    await calls[0]
+    await store.close()
+    told = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20)
+    assert {type(one) for one in told} <= {int, StoreUnavailable}
+    with pytest.raises(StoreUnavailable):
+        await store.add_samples(JOB, readings_at(range(0, 1000, 1000)))
+    store = await a_store(tmp_path, clock)
+    times = sorted((await all_of(store, JOB))[CARDS[0]])
+    assert times == [index * 1000 for index, one in enumerate(told) if one == 4]
+    await store.close()
 
 
 async def test_a_torn_batch_costs_no_other(tmp_path: Path, clock: HandClock) -> None:

@@ -128,6 +128,7 @@ class EmbeddedStore:
         if not self._is_open:
             return
         self._is_open = False
+        self._samples.refuse()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -184,12 +185,8 @@ class EmbeddedStore:
     def _submit(self, item: Append | Call | Seal | PackNow) -> None:
         if not self._is_open:
             item.future.cancel()
-        self._check_open()
-        self._writer.submit(item)
-
-    def _check_open(self) -> None:
-        if not self._is_open:
             raise StoreUnavailable("the service is stopping; send again when it is back")
+        self._writer.submit(item)
 
     def _landed(self, size: int) -> None:
         self._in_flight_bytes -= size
@@ -355,7 +352,6 @@ class EmbeddedStore:
 
     async def add_samples(self, job: str, samples: Sequence[Sample]) -> int:
         """Durable when it returns; see the port."""
-        self._check_open()
         return await self._samples.add(job, samples)
 
     async def sample_series(self, job: str) -> list[SeriesName]:

@@ -37,7 +37,9 @@ class Admission:
             "tasks": self._above("SELECT MAX(id) FROM tasks"),
             "series": self._above("SELECT MAX(id) FROM series"),
             # Never again a number that was packed: readers know by it which rows are in a block.
-            "tails": self._above("SELECT MAX(id) FROM (SELECT id FROM tails UNION ALL SELECT packed_through FROM tasks)"),
+            "tails": self._above(
+                "SELECT MAX(id) FROM (SELECT id FROM tails UNION ALL SELECT packed_through FROM tasks)"
+            ),
         }
         self._layouts: OrderedDict[int, Layout | None] = OrderedDict()
         self._new_tasks: list[Task] = []

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from logsvc.errors import StoreUnavailable
 from logsvc.model.sample import Sample
 from logsvc.ports import Clock
 from logsvc.stores.embedded.samples.reader import SampleReader
@@ -36,10 +37,15 @@ class SampleFiles:
         self.read = SampleReader(self._database, tasks)
         self._waiting = 0
         self._room = asyncio.Event()
+        self._closed = False
         self._writer.start()
 
+    def refuse(self) -> None:
+        """Take nothing more; called on the event loop."""
+        self._closed = True
+
     def close(self) -> None:
-        """Finish what was accepted; nothing reads any more."""
+        """Finish what was accepted; `refuse` came before."""
         self._writer.stop()
         self._database.close()
 
@@ -49,6 +55,8 @@ class SampleFiles:
         while self._waiting and self._waiting + len(samples) > MAX_WAITING:
             self._room.clear()
             await self._room.wait()
+        if self._closed:
+            raise StoreUnavailable("the service is stopping; send again when it is back")
         self._waiting += len(samples)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         future.add_done_callback(lambda _: self._landed(len(samples)))
