@@ -63,7 +63,9 @@ class RealJob(Job):
         self.counters = {}
         for key, pid in self.workers.items():
             sampler = self._samplers.setdefault(pid, Processes(command=pid, job=None, task=None))
-            self.counters |= {key: (one.read_bytes, one.write_bytes) for one in sampler.look() if one.pid == pid}
+            for one in sampler.look():
+                if one.pid == pid:
+                    self.counters[key] = (one.read_bytes, one.write_bytes)
         return super().look()
 
 

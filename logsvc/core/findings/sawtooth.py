@@ -20,7 +20,7 @@ PERIODS = 6  # of the longest one looked for, in the window; a shorter series mu
 LEAST_STEPS = 3  # readings in a period; faster ones are seen as noise
 LEAST_SHARE = 0.15  # of the time, spent low and spent high; less is a dip or a burst
 FIRST = 0.6  # of the highest correlation, at one period: it falls between two steps of the grid, its multiples may not
-REPEATS = 0.5  # of the correlation at one period that must be left at two
+REPEATS = 0.5  # of the correlation at one period that a multiple must still show
 WELL = 0.35  # how far the correlation falls between two periods; a slow drift has no such well
 
 
@@ -108,7 +108,7 @@ def autocorrelation(use: Floats) -> Floats:
 
 
 def _period_steps(alike: Floats, least: float, longest: float, steps: int) -> float | None:
-    """The shortest lag at which the series is itself again, and once more at twice that lag."""
+    """The shortest lag at which the series is itself again, having been something else between."""
     last = min(int(longest), steps // PERIODS, len(alike) - 2)
     if last < LEAST_STEPS:
         return None
@@ -117,8 +117,7 @@ def _period_steps(alike: Floats, least: float, longest: float, steps: int) -> fl
     if not len(peaks) or (best := alike[peaks].max()) < least:
         return None
     for lag in peaks[(alike[peaks] >= FIRST * best) & (peaks <= last)]:
-        again = _peak_near(alike, 2 * lag)
-        if alike[1:lag].min() <= alike[lag] - WELL and alike[again] >= REPEATS * alike[lag]:
+        if alike[1:lag].min() <= alike[lag] - WELL:
             return _refined(alike, int(lag))
     return None
 
@@ -137,8 +136,7 @@ def _refined(alike: Floats, lag: int) -> float:
     return period
 
 
-def _peak_near(alike: Floats, lag: int, *, reach: int | None = None) -> int:
-    reach = max(1, lag // 8) if reach is None else reach
+def _peak_near(alike: Floats, lag: int, *, reach: int) -> int:
     start = max(1, lag - reach)
     return start + int(np.argmax(alike[start : lag + reach + 1]))
 
