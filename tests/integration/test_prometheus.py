@@ -195,7 +195,9 @@ def test_every_query_is_answered(service: ServiceProcess, scraped: tuple[Prometh
         wait_until(all_answered, 60)
     except AssertionError:
         raise AssertionError({name: expr for name, expr in silent.items() if name not in healthy}) from None
-    used = prometheus.rows(f'npu_chip_info_hbm_used_memory{{job_id="{JOB}",id="1"}}')
+    node = f"{JOB}/worker-0"
+    used = prometheus.rows(f'npu_chip_info_hbm_used_memory{{instance="{node}",id="1",vdie_id="{node}/1"}}')
+    assert prometheus.rows(f'DCGM_FI_DEV_GPU_UTIL{{instance="{node}",gpu="0",UUID="{node}/0"}}')
     assert [row["value"][1] for row in used] == ["2048"]
 
 
