@@ -135,6 +135,8 @@ def test_each_card_has_its_line_its_last_reading_and_its_mean(
     page.click(".chart-readings button:nth-child(2)")  # memory too
     page.until(lambda: len(page.all(PLOT)) >= 2, "memory has no plot")
     assert page.place()["readings"] == "utilization,memory"
+    names = "return [...document.querySelectorAll('.chart-name')].map((name) => name.textContent).slice(0, 2)"
+    page.until(lambda: page.run(names) == ["Utilization", "Memory"], f"the plots are called {page.run(names)}")
     page.click(".chart-tools button:last-child")
     table = [cell.text for cell in page.all(".chart-table tbody tr > *")]
     assert table == ["worker-1, card 2", "0%", "20%", "20%", f"{20 * share:.0f}%"]
@@ -297,6 +299,8 @@ def test_readings_come_in_while_the_job_runs_and_nothing_jumps(service: Service,
     plots: Any = page.one(".u-wrap canvas")
     send(service, LIVE, "worker-0", samples=[readings(0, time.time(), 80.0)])
     page.until(lambda: legend(page)[0]["now"] == "80%", "the new reading never came")
+    send(service, LIVE, "worker-0", samples=[readings(0, time.time() + 1, 60.0)])
+    page.until(lambda: legend(page)[0]["now"] != "80%", "the one after it never came")
     assert page.one(".chart").size["height"] == height
     assert plots == page.one(".u-wrap canvas"), "it was built anew"
 

@@ -100,7 +100,7 @@ export class ChartPane {
         ...(bars ? { range: (high) => [0, roundUp(high ?? 1)] } : SCALES[name]),
         ...{ columns, bars, timeAxis, stepMs: this.what.answer.parts.stepMs, span: this.what.span, sync: this.sync },
         height: (bars ? LOG_PX : readingPx) + (timeAxis ? TIME_AXIS_PX : 0),
-        name: bars || drawn.length > 2 ? this.words.names[name]() : '',
+        name: bars || this.what.readings.length > 1 ? this.words.names[name]() : '',
         label: this.words.labels[name],
         timeWords: this.words.time,
         on: this.#plotActions(),

@@ -146,9 +146,8 @@ export class Chart extends Model {
 
   /** How finely a span is to be cut; a screen shows no more parts than it has pixels. */
   setPoints(points) {
-    if (points === this.points) return
     this.points = points
-    this.#askSoon(this.answer ? RESIZED_MS : 0)
+    this.#askSoon(this.answer ? RESIZED_MS : 0, { ifOther: true })
   }
 
   /** While the reader drags, nothing moves below the pointer. */
@@ -180,7 +179,7 @@ export class Chart extends Model {
   /** What an answer depends on, time left aside. */
   #key() {
     const { from, to } = this.address.place
-    return JSON.stringify([from, to, this.readings, this.task, this.points])
+    return JSON.stringify([from, to, this.readings, this.task, partsOf(this.span, this.points).stepMs])
   }
 
   async #ask() {
