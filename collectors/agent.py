@@ -80,6 +80,7 @@ class Agent:
         self.wake = threading.Event()
         self._say = say
         self._said: dict[str, float] = {}
+        self._saying = threading.Lock()  # samplers and spools have words, too
         self._remarked: Set[str] = frozenset()  # what the last look said of files and processes
         self._failures = 0
         self._stuck_since: Optional[float] = None
@@ -134,12 +135,14 @@ class Agent:
             self.sampling.start()
 
     def say(self, text: str) -> None:
-        """A line for a person; the same line at most once a minute."""
+        """A line for a person; the same line at most once a minute. From any thread."""
         now = time.monotonic()
-        if now - self._said.get(text, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+        with self._saying:
+            if now - self._said.get(text, -REPEAT_SECONDS) < REPEAT_SECONDS:
+                return
             self._said = {said: at for said, at in self._said.items() if now - at < REPEAT_SECONDS}
             self._said[text] = now
-            self._tell(text)
+        self._tell(text)
 
     def trouble(self, kind: str, text: str) -> None:
         """Something went wrong: counted, kept for `status`, and said."""
@@ -267,7 +270,8 @@ class Agent:
                 self.say(f"{exc}; trying again")
             return False
         if self._failures > 1:
-            self._said.clear()
+            with self._saying:
+                self._said.clear()
             self._tell(f"{self.client.server} answers again")
         self._failures, self.problem = 0, None
         return more

@@ -383,6 +383,22 @@ def test_a_job_that_has_ended_has_no_samples_until_it_runs_again() -> None:
     assert rig.service.uses() == [1.0, 4.0]
 
 
+def test_a_service_that_never_answers_holds_up_neither_samples_nor_the_end() -> None:
+    rig, asked, answer = Rig(cards=[Fake()]), threading.Event(), threading.Event()
+
+    def hang(body: dict[str, Any]) -> None:
+        asked.set()
+        answer.wait()
+
+    rig.service.does = hang
+    rig.engine.start()
+    asked.wait()
+    assert rig.engine._cards[0].turn() > 0 and rig.engine._cards[0].condition.state == OK
+    rig.engine.close(0.01)
+    assert rig.said == ["1 readings of samplers are not sent: not in time"]
+    answer.set()
+
+
 def test_the_end_sends_what_waits() -> None:
     rig = Rig(cards=[Fake()])
     rig.engine.start()
