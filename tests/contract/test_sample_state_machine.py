@@ -27,7 +27,7 @@ from logsvc.stores.memory import MemoryStore
 from samples_of import all_of, plain
 
 T = TypeVar("T")
-EXAMPLES = int(os.environ.get("LOGSVC_TEST_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("LOGSVC_TEST_EXAMPLES", "4"))
 JOBS = ("machine-a", "machine-b")
 SERIES = [
     SeriesName(task, kind, name)
