@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Protocol, Union
 
 CUT_SECONDS = 5.0  # a sampler that takes longer hangs: its readings are not waited for
+OPEN_SECONDS = 30.0  # one that is being opened has longer: a driver at rest wakes eight cards in ten seconds
 
 
 class DeviceReading(NamedTuple):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import collectors
-from collectors.samplers import Absent, DeviceReading, Failed, Hung, Reading, Sampler
+from collectors.samplers import OPEN_SECONDS, Absent, DeviceReading, Failed, Hung, Reading, Sampler
 from collectors.samplers.command import KILLED_SECONDS, TOOL_SECONDS, helpers, kill_group
 
 START_SECONDS = 10.0  # until a child of a node that is very busy has read its program
@@ -69,6 +69,10 @@ class Child:
         if "hung" in answer:
             raise Hung(answer["hung"])
         return answer["answer"]
+
+    def start(self) -> None:
+        """Start it before the first question, which then has its whole time. Raises as `ask`."""
+        self._running()
 
     def kill(self) -> None:
         """End it; may be called twice. It is in `stuck` if it is not gone then."""
@@ -149,7 +153,7 @@ class InChild:
         """See `Sampler`."""
         if not self._is_found():
             raise Absent("no driver")
-        self._child.ask("open")
+        self._child.ask("open", OPEN_SECONDS / 2)
 
     def sample(self) -> list[Reading]:
         """See `Sampler`."""

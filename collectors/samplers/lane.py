@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from collectors.samplers import CUT_SECONDS, Absent, Failed, Hung, Reading, Sampler
+from collectors.samplers import CUT_SECONDS, OPEN_SECONDS, Absent, Failed, Hung, Reading, Sampler
 
 RETRY_CEILING_SECONDS = 60.0  # between two attempts at one that fails or is absent
 COST_SHARE = 0.005  # of a core, at most, for one sampler's thread: a dearer one is asked less often, down to
@@ -60,7 +60,7 @@ class Lane:
         self._stop = threading.Event()
         self._thread: Optional[threading.Thread] = None
         self._state, self._reason, self._since = ABSENT, "not asked yet", clock.monotonic()
-        self._busy_since: Optional[float] = None
+        self._busy: tuple[Optional[float], float] = (None, CUT_SECONDS)  # since when, and how long it may be
         self._sampled_at: Optional[float] = None
         self._is_open = False
         self._failures = 0
@@ -78,22 +78,24 @@ class Lane:
     @property
     def condition(self) -> Condition:
         """How it is now; from any thread."""
-        busy_since, now = self._busy_since, self._clock.monotonic()
-        if busy_since is not None and now - busy_since > CUT_SECONDS:
+        busy_since, limit = self._busy
+        now = self._clock.monotonic()
+        if busy_since is not None and now - busy_since > limit:
             return Condition(self.name, HUNG, f"no answer for {now - busy_since:.0f} s", busy_since, self._sampled_at)
         return Condition(self.name, self._state, self._reason, self._since, self._sampled_at)
 
     def turn(self) -> float:
         """Ask once; returns seconds until the next time."""
         began, cost = self._clock.monotonic(), time.thread_time()
-        self._busy_since = began
-        wall = self._clock.wall()
         try:
             if not self._is_open:
+                self._busy = (began, OPEN_SECONDS)
                 self._sampler.open()
                 self._is_open = True
+            asked, wall = self._clock.monotonic(), self._clock.wall()
+            self._busy = (asked, CUT_SECONDS)
             readings = self._sampler.sample()
-            took = self._clock.monotonic() - began
+            took = self._clock.monotonic() - asked
             if took > CUT_SECONDS:
                 raise Hung(f"it took {took:.0f} s")
         except Absent as exc:
@@ -105,12 +107,12 @@ class Lane:
         except Exception as exc:  # a sampler's own mistake ends that sampler's sample, and nothing else
             self._set(FAILED, f"{type(exc).__name__}: {exc}")
         else:
-            self._sampled_at = began
+            self._sampled_at = asked
             self._set(OK, self._sampler.remark)
             if not self._stop.is_set():
                 self._deliver(wall, readings)
         finally:
-            self._busy_since = None
+            self._busy = (None, CUT_SECONDS)
         rest = max(self._every, min((time.thread_time() - cost) / COST_SHARE, COST_CEILING_SECONDS))
         if self._state != OK:
             self._sampler.close()

@@ -53,6 +53,7 @@ class Mounts:
 
     def open(self) -> None:
         """See `Sampler`."""
+        self._child.start()
 
     def sample(self) -> list[Reading]:
         """See `Sampler`."""

@@ -224,6 +224,8 @@ def test_a_mount_that_never_answers_is_set_aside(tmp_path: Path) -> None:
         return [os.path.basename(reading.path) for reading in mounts.sample() if isinstance(reading, MountReading)]
 
     try:
+        mounts.open()
+        assert len(helpers) == 1
         assert sampled() == ["a", "z"] and mounts.remark == f"no answer from {places[1]}"
         pids = set(helpers)
         assert sampled() == ["a", "z"] and helpers == pids  # not asked

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from collectors.client import Refused, Unavailable
-from collectors.samplers import Absent, DeviceReading, Failed, HostReading, Hung, Reading, Sampler
+from collectors.samplers import OPEN_SECONDS, Absent, DeviceReading, Failed, HostReading, Hung, Reading, Sampler
 from collectors.samplers.backlog import Backlog
 from collectors.samplers.cards import Home
 from collectors.samplers.engine import BACKOFF_CEILING_SECONDS, ENDED_SECONDS, Engine
@@ -167,6 +167,29 @@ def test_a_sampler_that_hangs_is_cut_off_and_the_others_go_on(threads: list[Lane
     assert got == ["other"] and stuck.closed == 1
     assert slow.turn() > 0
     assert got == ["other", "stuck"] and slow.condition.state == OK
+
+
+def test_a_driver_that_wakes_slowly_is_waited_for_once() -> None:
+    """Else it would be killed while it wakes, again and again."""
+    hand, fake, got, states = HandClock(), Fake(), [], []
+    lane = Lane(fake, EVERY, lambda at, readings: got.append(at), hand.clock)
+
+    def wake() -> None:
+        hand.move(12.0)
+        states.append(lane.condition.state)
+
+    fake.open = wake  # type: ignore[method-assign]
+    lane.turn()
+    assert got == [START + 12.0] and lane.condition.state == OK and states != [HUNG]
+
+    def never() -> None:
+        hand.move(OPEN_SECONDS + 1)
+        states.append(lane.condition.state)
+
+    fake.does, fake.open = raising(Failed("gone")), never  # type: ignore[method-assign]
+    lane.turn()
+    lane.turn()
+    assert states[-1] == HUNG
 
 
 def test_what_fails_is_opened_again_and_asked_less_often() -> None:
