@@ -199,7 +199,8 @@ class Monitor:
             await self._write_rates(now_ms)
         await self._journal.tell()
         await self.judge()
-        for live in [self._jobs[job] for job in list(self._watched)]:
+        watched = [self._jobs[job] for job in self._watched]
+        for live in sorted(watched, key=lambda live: live.ended_at is not None):  # those that run do not wait
             try:
                 await self._look_at(live)
             except LogsvcError as error:
@@ -209,10 +210,10 @@ class Monitor:
 
     async def _look_at(self, live: LiveJob) -> None:
         now = self._clock.now()
-        if not live.is_restored and live.has_cards:
-            await self._restore(live)
         ended = live.ended_at
         if ended is None:
+            if not live.is_restored and live.has_cards:
+                await self._restore(live)
             if live.reports and not live.is_cpu_job and now >= live.next_cycle:
                 live.next_cycle = now + self._settings.hang_cycle_seconds
                 await self._cycle(live, now)
