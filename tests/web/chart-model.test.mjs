@@ -113,6 +113,16 @@ test('beyond 32 cards each task is a series, until one is opened', async () => {
   chart.stop()
 })
 
+test('a few lines keep their colours when others are left out; of many, those that are chosen have one', async () => {
+  for (const [cards, colours] of [[8, [2, 5]], [9, [0, 1]]]) {
+    const { chart, settle } = aChart({ cards, place: { cards: 'worker-0/2,worker-0/5' } })
+    chart.start()
+    await settle()
+    assert.deepEqual(chart.series.map(({ colour }) => colour), colours)
+    chart.stop()
+  }
+})
+
 test('readings: utilization unless others are chosen; memory is drawn up to what the cards have', async () => {
   const { chart, asked, address, settle } = aChart()
   chart.start()

@@ -57,14 +57,14 @@ test('zooming keeps its middle and stays within the job’s life', () => {
 })
 
 const PARTS = { fromMs: 0, toMs: 40_000, stepMs: 10_000, points: 4 }
-const series = (key, mean, more = {}) => ({ key, readings: { utilization_percent: { min: mean, mean, max: mean, ...more } } })
+const series = (key, mean, more = {}) => ({ key, colour: { a: 0, b: 3 }[key], readings: { utilization_percent: { min: mean, mean, max: mean, ...more } } })
 
 test('columns: what encloses all lines, null where there is nothing', () => {
   const found = columnsOf({ parts: PARTS, series: [series('a', [10, 20, null, 0], { max: [90, 20, null, 0] }), series('b', [30, 5, null, null])] }, 'utilization_percent')
   assert.deepEqual(found.times, [5, 15, 25, 35])
   assert.deepEqual(found.low, [10, 5, null, 0])
   assert.deepEqual(found.high, [90, 20, null, 0])
-  assert.deepEqual(found.lines, [{ key: 'a', values: [10, 20, null, 0] }, { key: 'b', values: [30, 5, null, null] }])
+  assert.deepEqual(found.lines, [{ key: 'a', colour: 0, values: [10, 20, null, 0] }, { key: 'b', colour: 3, values: [30, 5, null, null] }])
   const none = columnsOf({ parts: PARTS, series: [series('a', [1, 2, 3, 4])] }, 'power_watts')
   assert.deepEqual(none.lines[0].values, [null, null, null, null], 'a reading that this card does not have')
 })

@@ -15,6 +15,7 @@ const LOG_PX = 56
 const READING_PX = [138, 104, 84, 84] // where there are so many
 const POINT_PX = 2
 const MINUTE_MS = 60_000
+const RATE_MS = 15_000 // between two counts of the lines that came
 const DOUBLE_CLICK_MS = 250
 const BINARY_STEPS = Array.from({ length: 40 }, (_, power) => 2 ** (power + 10))
 /** The value axis of each reading. */
@@ -175,9 +176,9 @@ export class ChartPane {
   static count = 0
 }
 
-/** Lines a minute: they are counted at the end of each, which shorter parts share. */
+/** Lines a minute: they are counted at the end of each quarter, which shorter parts share. */
 function logColumns({ logLines, parts }) {
-  const joined = Math.max(1, Math.round(MINUTE_MS / parts.stepMs))
+  const joined = Math.max(1, Math.round(RATE_MS / parts.stepMs))
   const minutes = (joined * parts.stepMs) / MINUTE_MS
   const times = Array.from({ length: parts.points }, (_, i) => (parts.fromMs + (i + 0.5) * parts.stepMs) / 1000)
   const none = new Array(parts.points).fill(null)

@@ -1,13 +1,12 @@
 /** One plot of the chart: a reading of all cards, or the rate of log lines, drawn by uPlot. */
 
 import uPlot from '../../vendor/uplot/uPlot.esm.js'
-import { bridgedParts, lonePlaces } from '../models/chart-data.js'
+import { bridgedParts, COLOURS, lonePlaces } from '../models/chart-data.js'
 
 export const AXIS_PX = 54 // left of every plot, so that their times stand below each other
 const TIME_AXIS_PX = 24
 const NAME_PX = 17 // above a plot that has its name there
 const FIRST_LINE = 3 // behind the times and what encloses all lines
-const COLOURED = 8 // lines; more cannot be told apart by colour
 const LEAST_DRAG_PX = 5
 const AXIS_FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 const FOCUS_PX = 18 // a line so near to the pointer stands out
@@ -109,13 +108,13 @@ export class Plot {
     return {
       width,
       height: this.height,
-      padding: [this.name ? NAME_PX : 6, 8, this.timeAxis ? 0 : 8, 0],
+      padding: [this.name ? NAME_PX : 6, 16, this.timeAxis ? 0 : 8, 0],
       legend: { show: false },
       scales: {
         x: { time: true, auto: false, range: () => [this.span.fromMs / 1000, this.span.toMs / 1000] },
         y: { range: (_, low, high) => this.range(high, this.columns.top ?? null) },
       },
-      series: [{}, ...this.#envelope(), ...this.columns.lines.map((line, at) => this.#line(line, at, several))],
+      series: [{}, ...this.#envelope(), ...this.columns.lines.map((line) => this.#line(line, several))],
       bands: this.bars ? [] : [{ series: [2, 1], fill: () => colour('--chart-band') }],
       axes: [this.#timeAxis(), this.#valueAxis()],
       cursor: {
@@ -142,10 +141,10 @@ export class Plot {
     return [hidden, { ...hidden }]
   }
 
-  #line({ key }, at, several) {
+  #line({ key, colour: place }, several) {
     if (this.bars) return { paths: uPlot.paths.bars({ size: [0.9, 100], align: 0 }), fill: () => colour('--chart-bars'), points: { show: false } }
     return {
-      stroke: () => (this.columns.lines.length > COLOURED ? colour('--chart-many') : lineColour(at)),
+      stroke: () => (isColoured(this.columns.lines.length) ? lineColour(place) : colour('--chart-many')),
       width: several ? 1.25 : 1.75,
       gaps: (...given) => this.#gaps(...given),
       points: { show: true, size: 4, filter: (u, series) => lonePlaces(u.data[series], this.bridged) },
@@ -196,13 +195,13 @@ export class Plot {
 }
 
 /** Colour of a line, as the legend shows it too; the same again after so many. */
-export function lineColour(at) {
-  return colour(`--chart-${(at % COLOURED) + 1}`)
+export function lineColour(place) {
+  return colour(`--chart-${(place % COLOURS) + 1}`)
 }
 
 /** Whether so many lines each have a colour of their own. */
 export function isColoured(count) {
-  return count <= COLOURED
+  return count <= COLOURS
 }
 
 function colour(name) {

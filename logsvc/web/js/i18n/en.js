@@ -347,7 +347,7 @@ export const en = {
   'chart.zoomOut': 'Zoom out (−)',
   'chart.whole': 'Whole job',
   'chart.wholeTitle': 'Back to the whole job (Esc, or a double click)',
-  'chart.how': 'Drag: enlarge, and show those minutes in the log. Click: the log of that moment.',
+  'chart.how': 'Drag: enlarge, and show it in the log. Click: the log of that moment.',
   'chart.keys': 'Arrow keys move through time, with Shift they mark a span, Enter shows it in the logs, + and − zoom, Escape shows the whole job.',
   'chart.loading': 'Reading the samples…',
   'chart.failed': 'The readings cannot be had at the moment. {why}',

@@ -9,6 +9,7 @@ export const READINGS = Object.freeze({
   power: 'power_watts',
   temperature: 'temperature_celsius',
 })
+export const COLOURS = 8 // lines; more cannot be told apart by colour
 const BRIDGED_MS = 90_000 // what is missing for less is no gap: cards are asked every few seconds, or every minute
 
 /** How a series is named in the address: "worker-0", or "worker-0/3" for a card; "" for the whole job. */
@@ -19,7 +20,7 @@ export function keyOf({ task, device }) {
 /**
  * Columns of one reading; `series` as the service gives them, each with its key.
  *
- * @returns {{times, low, high, lines: {key, values}[]}} times in seconds, at the middle of each part; low and high
+ * @returns {{times, low, high, lines: {key, colour, values}[]}} times in seconds, at the middle of each part; low and high
  *   enclose every reading of the lines; null where there is none.
  */
 export function columnsOf({ parts, series }, reading) {
@@ -32,7 +33,7 @@ export function columnsOf({ parts, series }, reading) {
       if (min[i] != null && (low[i] === null || min[i] < low[i])) low[i] = min[i]
       if (max[i] != null && (high[i] === null || max[i] > high[i])) high[i] = max[i]
     }
-    return { key: one.key, values: Array.from({ length: parts.points }, (_, i) => mean[i] ?? null) }
+    return { key: one.key, colour: one.colour, values: Array.from({ length: parts.points }, (_, i) => mean[i] ?? null) }
   })
   return { times, low, high, lines }
 }

@@ -6,7 +6,7 @@
  */
 
 import { addressOf, lifeOf, partsOf, shownSpan, zoomedBy } from './chart-span.js'
-import { keyOf, legendOf, READINGS } from './chart-data.js'
+import { COLOURS, keyOf, legendOf, READINGS } from './chart-data.js'
 import { Model, wasAborted } from './model.js'
 
 const POLL_MS = 5000
@@ -96,11 +96,13 @@ export class Chart extends Model {
     return this.answer ? legendOf(this.means, this.answer) : []
   }
 
-  /** The series that are chosen, of those that have come; all, until those have. */
+  /** The series that are chosen, of those that have come (all, until those have): where few are to be told apart, each keeps its colour. */
   get series() {
     if (!this.answer) return []
-    const wanted = this.answer.series.filter(({ key }) => this.chosen.includes(key))
-    return wanted.length ? wanted : this.answer.series
+    const { series } = this.answer
+    const wanted = series.filter(({ key }) => this.chosen.includes(key))
+    const shown = wanted.length ? wanted : series
+    return series.length > COLOURS ? shown.map((one, colour) => ({ ...one, colour })) : shown
   }
 
   /** Shows one more task or card, or one less. */
@@ -226,7 +228,7 @@ export class Chart extends Model {
   }
 
   #take({ series, means, log_lines: logLines, events, bucket_seconds: seconds }, { by, task, parts }) {
-    const keyed = series.map((one) => ({ ...one, key: keyOf(by === 'device' ? one : { task: one.task }) }))
+    const keyed = series.map((one, colour) => ({ ...one, colour, key: keyOf(by === 'device' ? one : { task: one.task }) }))
     const stepMs = seconds * 1000 // longer than asked for where there would be too many
     this.means = means
     this.answer = { by, task, series: keyed, logLines, events, parts: { ...parts, stepMs, points: Math.round((parts.toMs - parts.fromMs) / stepMs) } }

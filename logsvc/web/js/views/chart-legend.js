@@ -23,7 +23,7 @@ export function ChartLegend({ chart, place, stressed, onStress }) {
   const named = rows.map((row) => ({ ...row, name: rowName(row, { several }) }))
   const found = ordered(named, byMean).filter(({ name, key }) => words.every((word) => name.toLowerCase().includes(word) || key.includes(word)))
   const values = valuesAt(chart, place)
-  const shown = chart.series.map(({ key }) => key)
+  const shown = new Map(chart.series.map(({ key, colour }) => [key, colour]))
   const byTask = rows.some(({ device }) => device === null)
   const title = task !== null ? t('chart.cardsOf', { task }) : byTask ? t('chart.tasks') : t('chart.legend')
   return html`<section class="legend" aria-label=${title}>
@@ -35,17 +35,17 @@ export function ChartLegend({ chart, place, stressed, onStress }) {
     </div>
     ${rows.length > FILTERED_FROM && html`<input class="input legend-filter" type="search" placeholder=${t('chart.filterRows', { count: rows.length })} aria-label=${t('chart.filterRows', { count: rows.length })} value=${filter} onInput=${(event) => setFilter(event.target.value)} />`}
     <ul class="legend-rows" onPointerLeave=${() => onStress(null)}>
-      ${found.slice(0, MOST_ROWS).map((row) => html`<${Row} row=${row} chart=${chart} at=${shown.indexOf(row.key)} colours=${isColoured(shown.length)} on=${chosen.includes(row.key)} value=${values.get(row.key)} stressed=${row.key === stressed} onStress=${onStress} key=${row.key} />`)}
+      ${found.slice(0, MOST_ROWS).map((row) => html`<${Row} row=${row} chart=${chart} colour=${shown.get(row.key) ?? null} coloured=${isColoured(shown.size)} on=${chosen.includes(row.key)} value=${values.get(row.key)} stressed=${row.key === stressed} onStress=${onStress} key=${row.key} />`)}
     </ul>
   </section>`
 }
 
-function Row({ row, chart, at, colours, on, value, stressed, onStress }) {
+function Row({ row, chart, colour, coloured, on, value, stressed, onStress }) {
   const { key, name, task, device, mean } = row
   const opens = device === null && chart.answer.by === 'task'
-  return html`<li class="legend-row ${stressed ? 'is-stressed' : ''} ${at < 0 ? 'is-out' : ''}" onPointerEnter=${() => onStress(key)}>
+  return html`<li class="legend-row ${stressed ? 'is-stressed' : ''} ${colour === null ? 'is-out' : ''}" onPointerEnter=${() => onStress(key)}>
     <button type="button" class="legend-name" aria-pressed=${on ? 'true' : 'false'} title=${name} onClick=${() => chart.toggle(key)} onFocus=${() => onStress(key)} onBlur=${() => onStress(null)}>
-      <span class="legend-line" aria-hidden="true" style=${at >= 0 && colours ? { background: lineColour(at) } : {}}></span><span class="legend-words">${name}</span>
+      <span class="legend-line" aria-hidden="true" style=${colour !== null && coloured ? { background: lineColour(colour) } : {}}></span><span class="legend-words">${name}</span>
       <span class="legend-value">${valueWords(chart.readings[0], value)}</span>
       <span class="legend-value legend-of-life">${valueWords('utilization', mean)}</span>
     </button>
