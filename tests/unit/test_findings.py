@@ -144,7 +144,7 @@ def test_cards_never_used_are_found(sampling: Sampling, cards: int, idle: int, s
     alone = tuple(("worker-0", str(card)) for card in range(cards - idle, cards))
     assert finding.devices == (() if idle == cards else alone)
     assert ("uneven_cards" in job.found()) is False  # told once
-    used_once = job.but(curve=lambda task, card, at: np.where(at > seconds - 60, 1.0, 0.0), noise=0.0)
+    used_once = job.but(curve=lambda task, card, at: np.where(at > seconds - 300, 1.0, 0.0), noise=0.0)
     assert "never_used" not in used_once.found()
 
 
@@ -299,7 +299,7 @@ def test_dips_at_checkpoints_are_found_with_their_lines_and_cost(
     )
     finding = job.found()["checkpoint_dips"]
     assert len(dips) - 1 <= finding.numbers["dips"] <= len(dips)  # of one, the samples may be missing
-    assert finding.numbers["mean_dip_seconds"] == pytest.approx(length, abs=1.5 * step)
+    assert finding.numbers["mean_dip_seconds"] == pytest.approx(length, abs=2.5 * step)
     cost = 100 * len(dips) * length * (93 - low) / 93 / 5400
     assert finding.numbers["lost_percent"] == pytest.approx(cost, rel=0.15)
     assert set(finding.lines) <= {("log", n) for n in range(1, len(dips) + 1)}

@@ -142,9 +142,9 @@ def _peak_near(alike: Floats, lag: int, *, reach: int) -> int:
 
 
 def _vertex(alike: Floats, lag: int) -> float:
-    """Top of the parabola through a peak and its neighbours."""
+    """Top of the parabola through a peak and its neighbours; the lag itself where it is no peak."""
     if not 0 < lag < len(alike) - 1:
         return float(lag)
     before, top, after = (float(value) for value in alike[lag - 1 : lag + 2])
     bend = before - 2 * top + after
-    return lag + (0.5 * (before - after) / bend if bend < 0 else 0.0)
+    return lag + (0.5 * (before - after) / bend if top >= max(before, after) and bend < 0 else 0.0)
