@@ -20,8 +20,9 @@ from logsvc.model.sample import DEVICE_KINDS, READINGS, Pooled, Sample, SeriesNa
 from logsvc.model.stream import StreamName
 from logsvc.ports import BucketSeries, RawSeries
 
-SPARK_SLOTS = 30
-SLOT_MS = 120_000
+SPARK_PARTS = 30
+SLOT_MS = 10_000  # a job of a minute has a line too
+SLOTS = 360  # an hour
 FLAGGED_TASK = "worker-0"
 MAX_SAMPLERS = 4096  # told of one job
 MAX_SERIES = 65_536  # of one job: cards, hosts and mounts
@@ -232,17 +233,26 @@ class LiveJob:
     # What is shown
 
     def sparkline(self, now: float) -> list[float | None] | None:
-        """Mean of the cards of worker-0 over the last hour up to now or the job's end, in 30 parts."""
+        """
+        Mean of the cards of worker-0, in 30 equal parts at most.
+
+        They cover the last hour up to now or the job's end, or the job's life where that is shorter.
+        """
         if not self.has_cards or self.is_cpu_job:
             return None
         last = int((self.ended_at or now) * 1000) // SLOT_MS
-        found: list[float | None] = []
-        for slot in range(last - SPARK_SLOTS + 1, last + 1):
-            total, count = self._slots.get(slot, (0.0, 0))
-            found.append(round(total / count, 1) if count else None)
-        return found
+        made = int(((self.value or {}).get("created_at") or 0) * 1000) // SLOT_MS
+        slots = min(SLOTS, max(1, last + 1 - min([made, *self._slots])))  # a job may be older than its record
+        each = -(-slots // SPARK_PARTS)
+        first = last + 1 - each * -(-slots // each)
+        return [self._mean_of(range(part, part + each)) for part in range(first, last + 1, each)]
 
     # Helpers
+
+    def _mean_of(self, slots: range) -> float | None:
+        held = [self._slots[slot] for slot in slots if slot in self._slots]
+        count = sum(number for _, number in held)
+        return round(sum(total for total, _ in held) / count, 1) if count else None
 
     def _keep(self, sample: Sample, now_ms: int, stale_seconds: float) -> bool:
         """Take a sample as the last of its series; False where it is older than the one held."""
@@ -271,7 +281,7 @@ class LiveJob:
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = [0.0, 0]
-            for old in [one for one in self._slots if one <= number - 2 * SPARK_SLOTS]:
+            for old in [one for one in self._slots if one <= number - 2 * SLOTS]:
                 del self._slots[old]
         slot[0] += value
         slot[1] += 1

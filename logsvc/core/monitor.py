@@ -23,7 +23,7 @@ from logsvc.core.hang import HangRules, HangWatch, hung
 from logsvc.core.hang_use import movement
 from logsvc.core.held import is_over, settled
 from logsvc.core.journal import Journal, moment
-from logsvc.core.live import SLOT_MS, SPARK_SLOTS, LiveJob
+from logsvc.core.live import SLOT_MS, SLOTS, LiveJob
 from logsvc.core.low_use import flagged_mean, low_utilization
 from logsvc.core.samples import Report, SamplerReport
 from logsvc.errors import LogsvcError
@@ -35,6 +35,7 @@ from logsvc.settings import Settings
 
 LOOK_SECONDS = 2.0
 MINUTE_MS = 60_000
+RATE_MS = 15_000  # between two samples of a log's rate
 FLAGS = ("low_utilization", "hung")
 FINDING_READINGS = frozenset(("utilization_percent", "memory_used_bytes", "memory_total_bytes", "process_count"))
 UTILIZATION = frozenset(("utilization_percent",))
@@ -70,14 +71,14 @@ class Monitor:
         self._checkpoints = Checkpoints(logs)
         self._jobs: dict[str, LiveJob] = {}
         self._watched: set[str] = set()  # those that the next look goes through
-        self._minute = 0
+        self._rates = 0  # the span of `RATE_MS` whose lines are being counted
         self._settling = asyncio.Lock()
 
     # Life
 
     async def open(self, values: Iterable[dict[str, Any]]) -> None:
         """Take up where the service ended; `values` are the records of all jobs."""
-        self._minute = self._now_ms() // MINUTE_MS
+        self._rates = self._now_ms() // RATE_MS
         held = await self._journal.all()
         for value in values:
             self.described(value)
@@ -86,7 +87,7 @@ class Monitor:
                 self._take_up(self._jobs[value["id"]], record)
 
     async def close(self) -> None:
-        """Write what was counted since the last minute; `run` has ended before."""
+        """Write what was counted since the last time; `run` has ended before."""
         await self._write_rates(self._now_ms())
 
     async def run(self) -> None:
@@ -194,8 +195,8 @@ class Monitor:
     async def look(self) -> None:
         """Do what is due now."""
         now_ms = self._now_ms()
-        if now_ms // MINUTE_MS > self._minute:
-            self._minute = now_ms // MINUTE_MS
+        if now_ms // RATE_MS > self._rates:
+            self._rates = now_ms // RATE_MS
             await self._write_rates(now_ms)
         await self._journal.tell()
         await self.judge()
@@ -319,7 +320,7 @@ class Monitor:
         """Last readings and the last hour, from the store."""
         now_ms = round((live.ended_at or self._clock.now()) * 1000)
         last_slot = now_ms // SLOT_MS
-        first_slot = last_slot - SPARK_SLOTS + 1
+        first_slot = last_slot - SLOTS + 1
         kinds = (*DEVICE_KINDS, "host", "mount")
         recent = SampleQuery(now_ms - round(self._stale_seconds * 1000), now_ms + 1, kinds=kinds)
         hour = SampleQuery(
@@ -328,7 +329,7 @@ class Monitor:
         through = live.late
         live.restore(
             await self._samples.raw_samples(live.id, recent) if live.ended_at is None else (),
-            await self._samples.bucketed_samples(live.id, hour, buckets=SPARK_SLOTS),
+            await self._samples.bucketed_samples(live.id, hour, buckets=SLOTS),
             first_slot,
             through=through,
         )
