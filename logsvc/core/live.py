@@ -242,7 +242,9 @@ class LiveJob:
             return None
         last = int((self.ended_at or now) * 1000) // SLOT_MS
         made = int(((self.value or {}).get("created_at") or 0) * 1000) // SLOT_MS
-        slots = min(SLOTS, max(1, last + 1 - min([made, *self._slots])))  # a job may be older than its record
+        # A job may be older than its record.
+        began = min([made, *(slot for slot in self._slots if last - SLOTS < slot <= last)])
+        slots = min(SLOTS, max(1, last + 1 - began))
         each = -(-slots // SPARK_PARTS)
         first = last + 1 - each * -(-slots // each)
         return [self._mean_of(range(part, part + each)) for part in range(first, last + 1, each)]
