@@ -94,6 +94,26 @@ async def test_full_tails_are_packed_and_blocks_joined(
     assert check(tmp_path) == []
 
 
+async def test_workers_share_a_commit(tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is first waits a moment for the others; each is told what of its own was new."""
+    monkeypatch.setattr(writer, "ALONE_SECONDS", 0)
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 0.5)
+    store = await a_store(tmp_path, clock)
+    commits = 0
+
+    def count(statement: str) -> None:
+        nonlocal commits
+        commits += statement == "COMMIT"
+
+    store._samples._writer._connection.set_trace_callback(count)
+    calls = [store.add_samples(f"{JOB}-{n % 3}", readings_at(range(0, 1000 * n, 1000))) for n in range(1, 7)]
+    assert await asyncio.gather(*calls) == [4, 8, 12, 12, 12, 12]
+    held = rows(tmp_path, "SELECT job, COUNT(*) FROM tails JOIN tasks ON tasks.id = tails.task GROUP BY job")
+    assert held == [(f"{JOB}-{n}", 2) for n in range(3)]
+    assert commits == 1
+    await store.close()
+
+
 async def test_readers_see_each_sample_once_while_it_moves(
     tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

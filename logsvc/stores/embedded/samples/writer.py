@@ -15,6 +15,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from logsvc.stores.embedded.work import Outcome
 PACK_SAMPLES = 1024  # a tail of so many is packed
 MAX_TAIL_SAMPLES = 500_000  # of all tails together; then the largest are packed
 QUIET_SECONDS = 1.0  # then the WAL is truncated and free pages are given back
+GATHER_SECONDS = 0.1  # that a batch waits for others, if there are any
+ALONE_SECONDS = 1.0  # without looking for them again
 IDLE_SECONDS = 900.0  # a tail that nothing was added to for so long is packed
 LOOK_SECONDS = 60.0  # between looks for those
 VACUUM_PAGES = 4096  # given back at a time
@@ -70,6 +73,7 @@ class SampleWriter:
         self._deliver = deliver
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._looked_at = clock.monotonic()
+        self._alone_until = time.monotonic() + ALONE_SECONDS
         self._admission = Admission(connection, tasks)
         self._packing = Packing(connection)
         self._load_tails()
@@ -94,9 +98,7 @@ class SampleWriter:
             items = []
             try:
                 items.append(self._queue.get(timeout=LOOK_SECONDS if quiet else QUIET_SECONDS))
-                with suppress(queue.Empty):
-                    while True:
-                        items.append(self._queue.get_nowait())
+                self._gather(items)
             except queue.Empty:
                 quiet = not self._tidy()
             stopping = None in items
@@ -109,6 +111,22 @@ class SampleWriter:
             quiet = quiet and not items
         self._tidy()
         self._connection.close()
+
+    def _gather(self, items: list[Any]) -> None:
+        """
+        What else is queued. Where many send, it waits a moment for more: a commit costs the same for all of them.
+
+        Where nobody else came in that moment, it does not wait again for a while: who sends one batch after another
+        gets each answer at once.
+        """
+        waits = time.monotonic() >= self._alone_until and isinstance(items[0], Add)
+        if waits:
+            time.sleep(GATHER_SECONDS)
+        with suppress(queue.Empty):
+            while True:
+                items.append(self._queue.get_nowait())
+        if waits and len(items) == 1:
+            self._alone_until = time.monotonic() + ALONE_SECONDS
 
     def _work(self, items: list[Add | PackJob]) -> None:
         adds = [item for item in items if isinstance(item, Add)]
