@@ -111,7 +111,7 @@ def test_list_shows_how_cards_worked_and_says_why_they_did_not(
     spark = page.one(f"tr[data-job='{CARDS}'] svg.spark")
     assert spark.get_attribute("role") == "img"
     words = str(spark.get_attribute("aria-label"))
-    assert re.fullmatch(r"Worker-0’s cards in the job’s last hour: \d+% to 92%, last 92%", words)
+    assert re.fullmatch(r"Worker-0’s cards in the job’s last hour at most: \d+% to 92%, last 92%", words)
     assert len(str(page.one(f"tr[data-job='{CARDS}'] .spark-line").get_attribute("d"))) > 100
     assert (cell(CPU), cell(NONE)) == ("CPU job", "no data")
 

@@ -331,8 +331,8 @@ export const en = {
   'use.noDataTitle': 'No reading of a card has come so far.',
   'use.stale': 'no new readings',
   'use.staleTitle': 'The job runs, but its cards have not been read lately.',
-  'use.spark': 'Worker-0’s cards in the last hour: {low} to {high}, last {last}',
-  'use.sparkEnded': 'Worker-0’s cards in the job’s last hour: {low} to {high}, last {last}',
+  'use.spark': 'Worker-0’s cards in the last hour at most: {low} to {high}, last {last}',
+  'use.sparkEnded': 'Worker-0’s cards in the job’s last hour at most: {low} to {high}, last {last}',
 
   'chart.label': 'Cards and log over time',
   'chart.fold': 'Fold the chart away',

@@ -331,8 +331,8 @@ export const zhCN = {
   'use.noDataTitle': '尚未收到任何加速卡读数。',
   'use.stale': '读数中断',
   'use.staleTitle': '作业正在运行，但近期没有收到加速卡读数。',
-  'use.spark': '0 号节点的卡最近一小时：{low} 至 {high}，最新 {last}',
-  'use.sparkEnded': '0 号节点的卡在作业最后一小时：{low} 至 {high}，最后 {last}',
+  'use.spark': '0 号节点的卡最近一小时以内：{low} 至 {high}，最新 {last}',
+  'use.sparkEnded': '0 号节点的卡在作业最后一小时以内：{low} 至 {high}，最后 {last}',
 
   'chart.label': '加速卡与日志随时间的变化',
   'chart.fold': '收起图表',
