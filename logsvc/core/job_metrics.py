@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from logsvc.core.jobs import started_at
 from logsvc.core.live import LiveJob
 from logsvc.core.low_use import flagged_mean
 from logsvc.core.monitor import Monitor
@@ -97,8 +98,8 @@ class JobMetrics(Prepared):
         yield _of(
             shown,
             "logsvc_job_start_timestamp_seconds",
-            "When a job was made.",
-            lambda live: (live.value or {}).get("created_at"),
+            "When a job began to run.",
+            lambda live: started_at(live.value) if live.value else None,
         )
         measured = [live for live in shown if not live.is_cpu_job and live.has_cards]
         yield _of(

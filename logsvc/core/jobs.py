@@ -166,6 +166,8 @@ class Jobs:
 
     def _merged(self, value: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         merged = {**value, **given}
+        if merged["status"] == "running" and value["status"] != "running":
+            merged["started_at"] = self._clock.now()
         if merged["status"] in ENDED:
             if merged.get("ended_at") is None:
                 merged["ended_at"] = self._clock.now()
@@ -184,6 +186,11 @@ class Jobs:
                 parameter="archive_url",
             )
         return {name: one for name, one in merged.items() if one is not None}
+
+
+def started_at(value: dict[str, Any]) -> float:
+    """When a job began to run, Unix seconds: when it was made, unless it waited then or had ended since."""
+    return float(value.get("started_at") or value["created_at"])
 
 
 def ended_at(value: dict[str, Any]) -> float | None:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import orjson
 
 from logsvc.core.clock import rfc3339
+from logsvc.core.jobs import started_at
 from logsvc.errors import LogsvcError
 from logsvc.model.delivery import WEBHOOK_KIND, Delivery
 from logsvc.model.job import ENDED, JOB_KIND
@@ -166,9 +167,9 @@ class Notifier:
         job: dict[str, Any] = record.value if record else {}
         now, held_until = self._clock.now(), 0.0
         if event.change == "raised" and event.name in self._grace:
-            if job.get("status") in ENDED:
+            if not job or job["status"] in ENDED:
                 return
-            due = float(job.get("created_at", now)) + self._grace[event.name]
+            due = started_at(job) + self._grace[event.name]
             held_until = due if due > now else 0.0
         if len(self._held) + sum(len(line.waiting) for line in self._lines.values()) >= MAX_WAITING:
             await self._make_room()

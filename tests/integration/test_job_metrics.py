@@ -177,3 +177,21 @@ async def test_jobs_and_cards_are_bounded_and_what_is_left_out_is_told(served: S
     cards = [dict(labels)["job_id"] for labels in found["logsvc_job_accelerator_utilization_ratio"]]
     assert cards == ["metrics-3"] * 3
     assert found["logsvc_metrics_jobs_left_out"] == {(): 3.0}
+
+
+async def test_a_job_that_waited_has_not_run_since(served: Served, clock: HandClock) -> None:
+    """Half an hour of running is what the alert waits for, not half an hour in a queue."""
+
+    async def began(**given: Any) -> float:
+        response = await served.http.put("/api/v1/jobs/metrics-queued", json=given)
+        assert response.status_code == 200, response.text
+        return (await scraped(served))["logsvc_job_start_timestamp_seconds"][(("job_id", "metrics-queued"),)]
+
+    assert await began(status="pending") == NOON
+    clock.move(3600)
+    assert await began(status="running") == NOON + 3600
+    clock.move(60)
+    assert await began(name="still runs", status="running") == NOON + 3600
+    assert await began(status="failed") == NOON + 3600
+    clock.move(60)
+    assert await began(status="running") == NOON + 3720  # started again
