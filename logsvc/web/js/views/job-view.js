@@ -18,7 +18,7 @@ import { StreamTree } from './stream-tree.js'
 const NARROW = '(max-width: 760px), (max-height: 560px)'
 
 export function JobView({ reader, settings }) {
-  useChanges(reader, reader.job, settings)
+  useChanges(reader, reader.job, reader.address, settings)
   const jumpInput = useRef(null)
   const { job } = reader
   useEffect(() => listenKeys({ reader, settings, jumpInput }), [reader, settings])
@@ -28,7 +28,7 @@ export function JobView({ reader, settings }) {
   return html`<main class="job ${settings.get('treeHidden') ? 'is-tree-hidden' : ''}">
     <${JobHead} job=${job} reader=${reader} settings=${settings} />
     <${Findings} job=${job.job} now=${Date.now()} reader=${reader} />
-    ${showsChart(job.job, settings) && html`<${ChartView} reader=${reader} chart=${reader.chart} key=${job.id} />`}
+    ${showsChart(job.job, reader, settings) && html`<${ChartView} reader=${reader} chart=${reader.chart} key=${job.id} />`}
     <div class="job-body">
       <${StreamTree} job=${job} task=${reader.task} reader=${reader} onTask=${(task) => openTask(task, reader)} />
       <div class="job-logs">
@@ -43,7 +43,7 @@ export function JobView({ reader, settings }) {
 
 function JobHead({ job, reader, settings }) {
   const { job: facts } = job
-  const chart = showsChart(facts, settings)
+  const chart = showsChart(facts, reader, settings)
   return html`<div class="job-head">
     <${Status} status=${facts.status} />
     <span class="job-id" title=${facts.id}>${facts.id}</span>
@@ -60,11 +60,11 @@ function JobHead({ job, reader, settings }) {
   </div>`
 }
 
-/** As the reader chose; else where there are readings, and room for more than the log. */
-function showsChart(job, settings) {
+/** As the reader chose; else where there are readings, and room for more than the log and the list of its hits. */
+function showsChart(job, { address }, settings) {
   const chosen = settings.get('chart')
   if (chosen) return chosen === 'shown' && hasCardUse(job)
-  return ['measured', 'stale'].includes(job.utilization_state) && !matchMedia(NARROW).matches
+  return ['measured', 'stale'].includes(job.utilization_state) && !address.place.hits && !matchMedia(NARROW).matches
 }
 
 /** The same kind of file in the other task, of the same device where it has one, else its first. */
