@@ -135,10 +135,14 @@ def test_each_card_has_its_line_its_last_reading_and_its_mean(
     page.click(".chart-readings button:nth-child(2)")  # memory too
     page.until(lambda: len(page.all(PLOT)) >= 2, "memory has no plot")
     assert page.place()["readings"] == "utilization,memory"
-    names = "return [...document.querySelectorAll('.chart-name')].map((name) => name.textContent).slice(0, 2)"
-    page.until(lambda: page.run(names) == ["Utilization", "Memory"], f"the plots are called {page.run(names)}")
+    names = "return [...document.querySelectorAll('.chart-name')].map((name) => name.textContent)"
+    page.until(
+        lambda: page.run(names) == ["Utilization", "Memory", "log lines/min"], f"the plots are called {page.run(names)}"
+    )
     page.click(".chart-tools button:last-child")
-    table = [cell.text for cell in page.all(".chart-table tbody tr > *")]
+    page.until(lambda: page.one(".chart-table").is_displayed(), "the table is not shown")
+    cells = "return [...document.querySelectorAll('.chart-table tbody tr > *')].map((cell) => cell.textContent)"
+    table = page.run(cells)
     assert table == ["worker-1, card 2", "0%", "20%", "20%", f"{20 * share:.0f}%"]
     assert page.run("return window.violations") == []
 

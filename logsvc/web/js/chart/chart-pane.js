@@ -88,7 +88,7 @@ export class ChartPane {
   /** [{name, columns}]: which plots there are to be. */
   #wanted({ answer, series, readings }) {
     const named = series.length ? readings.map((name) => ({ name, columns: { ...columnsOf({ parts: answer.parts, series }, READINGS[name]), ...(name === 'memory' && { top: memoryOf(series) }) } })) : []
-    return answer.logLines ? [...named, { name: 'log', columns: logColumns(answer) }] : named
+    return [...named, { name: 'log', columns: logColumns(answer) }]
   }
 
   #rebuild(drawn) {

@@ -231,7 +231,9 @@ export class Chart extends Model {
     const keyed = series.map((one, colour) => ({ ...one, colour, key: keyOf(by === 'device' ? one : { task: one.task }) }))
     const stepMs = seconds * 1000 // longer than asked for where there would be too many
     this.means = means
-    this.answer = { by, task, series: keyed, logLines, events, parts: { ...parts, stepMs, points: Math.round((parts.toMs - parts.fromMs) / stepMs) } }
+    const points = Math.round((parts.toMs - parts.fromMs) / stepMs)
+    const lines = logLines ?? new Array(points).fill(0) // not counted yet: its plot stands there before the first is
+    this.answer = { by, task, series: keyed, logLines: lines, events, parts: { ...parts, stepMs, points } }
   }
 
   /** Whether more can come within what is shown. */

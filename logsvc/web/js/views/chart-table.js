@@ -4,14 +4,16 @@ import { fromTo } from '../helpers/format.js'
 import { t } from '../i18n/index.js'
 import { rangeOf, READINGS } from '../models/chart-data.js'
 import { readingWord, rowName, valueWords } from './chart-words.js'
-import { html } from './html.js'
+import { html, useLayoutEffect, useRef } from './html.js'
 
 export function ChartTable({ chart }) {
   const { answer, series, span, rows } = chart
   const several = new Set(rows.map(({ task }) => task)).size > 1
   const means = new Map(rows.map(({ key, mean }) => [key, mean]))
   const [reading] = chart.readings
-  return html`<div class="chart-table" tabindex="0" role="region" aria-label=${t('chart.table')}>
+  const table = useRef(null)
+  useLayoutEffect(() => table.current.scrollIntoView({ block: 'nearest' }), []) // it was asked for: below several plots it would not be seen
+  return html`<div class="chart-table" ref=${table} tabindex="0" role="region" aria-label=${t('chart.table')}>
     <table>
       <caption>
         ${t('chart.tableCaption', { reading: readingWord(reading), ...fromTo(span.fromMs, span.toMs) })}
