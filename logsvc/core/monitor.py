@@ -71,6 +71,7 @@ class Monitor:
         self._checkpoints = Checkpoints(logs)
         self._jobs: dict[str, LiveJob] = {}
         self._watched: set[str] = set()  # those that the next look goes through
+        self._written_ms = 0  # when rates were written last
         self._rates = 0  # the span of `RATE_MS` whose lines are being counted
         self._settling = asyncio.Lock()
 
@@ -78,7 +79,8 @@ class Monitor:
 
     async def open(self, values: Iterable[dict[str, Any]]) -> None:
         """Take up where the service ended; `values` are the records of all jobs."""
-        self._rates = self._now_ms() // RATE_MS
+        self._written_ms = self._now_ms()
+        self._rates = self._written_ms // RATE_MS
         held = await self._journal.all()
         for value in values:
             self.described(value)
@@ -339,8 +341,10 @@ class Monitor:
         for job in list(self._watched):
             live = self._jobs[job]
             rates, live.unwritten = live.unwritten, {}
+            last_ms = round((live.ended_at or 0) * 1000) - 1  # of the job's life, which a chart shows
+            counted_ms = last_ms if self._written_ms < last_ms < at_ms else at_ms
             samples = [
-                Sample(SeriesName(task, "log", ""), at_ms, (float(rate.lines), float(rate.bytes)))
+                Sample(SeriesName(task, "log", ""), counted_ms, (float(rate.lines), float(rate.bytes)))
                 for task, rate in rates.items()
             ]
             if samples:
@@ -348,6 +352,7 @@ class Monitor:
                     await self._samples.add_samples(job, samples)
                 except LogsvcError as error:  # a rate is worth no more than a warning
                     log.warning("log_rate_lost", extra={"job": job, "code": error.code, "reason": error.message})
+        self._written_ms = at_ms
 
     # Helpers
 

@@ -298,11 +298,19 @@ async def test_the_log_rate_is_a_series(rig: Rig) -> None:
     rig.clock.move(30)
     chart = await rig.served.get(f"/jobs/{job}/utilization", points=2)
     assert (chart["log_lines"], chart["state"], chart["series"]) == ([0, 6], "no_data", [])
+    # What came since the last count, before the job's end, lies within its life.
+    rig.clock.move(5)
+    await rig.write(job, b"x\n")
+    await rig.put(job, status="succeeded")
+    rig.clock.move(30)
+    await rig.monitor.look()
+    assert sum((await rig.served.get(f"/jobs/{job}/utilization", points=2))["log_lines"]) == 7
+    await rig.put(job, status="running")
     # Chunks that are sent again are no lines that came.
     offset = rig.written[ordinary_path(job, "worker-0")]
     for data in (b"g\nh\n", b"g\nh\n", b"g\nh\ni\n"):
         await rig.served.write(data, job=job, path=ordinary_path(job, "worker-0"), offset=offset)
-    assert 'logsvc_job_log_lines_total{job_id="m-rate"} 3.0' in (await rig.served.http.get("/metrics")).text
+    assert 'logsvc_job_log_lines_total{job_id="m-rate"} 4.0' in (await rig.served.http.get("/metrics")).text
 
 
 async def test_checkpoint_lines_are_found_as_they_come(rig: Rig) -> None:
