@@ -5,7 +5,7 @@ Foreign exceptions never pass a port: a store raises `logsvc.errors` only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Appended, Chunk, Generation
 from logsvc.model.query import JobTotals, Lines, Matches, Overview, Record, SearchPage, SearchQuery, Window, WindowQuery
-from logsvc.model.sample import Pooled, Sample, SampleQuery, SeriesName
+from logsvc.model.sample import READINGS, Pooled, Sample, SampleQuery, SeriesName
 from logsvc.model.stream import Stream, StreamName
 
 
@@ -174,8 +174,8 @@ class LogStore(Protocol):
         """
         ...
 
-    def read(self, stream_id: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Bytes [start, end) verbatim, in pieces of at most 1 MiB; fewer past the end."""
+    def read(self, stream_id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Bytes [start, end) verbatim, in pieces of at most 1 MiB; fewer past the end. Close it to stop early."""
         ...
 
     async def refresh(self) -> None:
@@ -225,8 +225,8 @@ class SampleStore(Protocol):
         """
         ...
 
-    async def sample_series(self, job: str) -> list[SeriesName]:
-        """All series of a job, by task, kind, name (numbers by value)."""
+    async def sample_series(self, job: str, kinds: Sequence[str] = tuple(READINGS)) -> list[SeriesName]:
+        """All series of a job of these kinds, by task, kind, name (numbers by value)."""
         ...
 
     async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:

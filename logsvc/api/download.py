@@ -1,15 +1,17 @@
-"""Download: a job's files as one zip."""
+"""Download: a job's files as one zip, and sums to check what was read."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.responses import StreamingResponse
 
 from logsvc.api import schemas
-from logsvc.api.params import parameters, text
-from logsvc.api.services import API, services
-from logsvc.core.download import zipped
-from logsvc.errors import NotFound
+from logsvc.api.errors import JSON
+from logsvc.api.params import integer, parameters, text
+from logsvc.api.services import API, services, while_connected
+from logsvc.api.streaming import Streamed
+from logsvc.core.download import sha256, zipped
+from logsvc.errors import BadInput, NotFound
+from logsvc.model.chunk import MAX_OFFSET
 from logsvc.model.stream import Stream
 
 router = APIRouter(prefix=API, tags=["download"])
@@ -28,17 +30,48 @@ DOWNLOAD = parameters(
     openapi_extra=DOWNLOAD.openapi(),
     summary="A job's files as a zip",
 )
-async def download_job(request: Request, job: str) -> StreamingResponse:
+async def download_job(request: Request, job: str) -> Streamed:
     """
     Verbatim files under the paths of a log archive, as they were when the download began: what `stream`
-    and `task` name, together; everything where neither is given.
+    and `task` name, together; everything where neither is given. Last comes `manifest.sha256`.
     """
     given = DOWNLOAD.read(request.scope["query_string"])
     held = services(request)
     await held.jobs.record(job)
     streams = _chosen(await held.store.streams(job), job, ids=set(given["stream"]), tasks=set(given["task"]))
     headers = {"Content-Disposition": f'attachment; filename="modelarts-job-{job}.zip"'}
-    return StreamingResponse(zipped(held.store, streams), 200, headers, "application/zip")
+    return Streamed(zipped(held.store, job, streams, held.clock.now()), 200, headers, "application/zip")
+
+
+SPAN = parameters(
+    integer("start", "First byte, from 0.", low=0, high=MAX_OFFSET, default=0),
+    integer(
+        "end",
+        "The byte behind the last one; the log's end where that comes first, or unless said.",
+        low=0,
+        high=MAX_OFFSET,
+    ),
+)
+
+
+@router.get(
+    "/streams/{id}/sha256",
+    responses=schemas.answers(schemas.SHA256, 404, 422),
+    openapi_extra=SPAN.openapi(),
+    summary="SHA-256 of a part",
+)
+async def stream_sha256(request: Request, id: str) -> JSON:
+    """What a reader checks its copy by. A log only grows, so that the sum of a part stays."""
+    given = SPAN.read(request.scope["query_string"])
+    store = services(request).store
+    stream = await store.stream(id)
+    start, end = given["start"], stream.size_bytes
+    if given["end"] is not None:
+        end = min(end, given["end"])
+    if start > end:
+        raise BadInput(f"start must be at most {end}, where this part ends.", parameter="start")
+    sum_ = await while_connected(request, sha256(store, stream.id, start, end))
+    return JSON({"stream": stream.id, "start": start, "end": end, "sha256": sum_})
 
 
 def _chosen(streams: list[Stream], job: str, *, ids: set[str], tasks: set[str]) -> list[Stream]:

@@ -97,6 +97,7 @@ STREAM = object_(
     last_chunk_at=MOMENT,
 )
 STREAMS = object_(streams=array(STREAM))
+SHA256 = object_(stream=TEXT, start=INTEGER, end=INTEGER, sha256=TEXT)
 NUMBER: Schema = {"type": "number"}
 STATE: Schema = {"type": "string", "enum": ["measured", "stale", "no_data", "none"]}
 FINDING = object_(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from logsvc.api import schemas
 from logsvc.api.errors import JSON, RangeNotSatisfiable, error_response
 from logsvc.api.params import choice, flag, integer, line_start, moment, parameters
 from logsvc.api.services import API, services
+from logsvc.api.streaming import Streamed
 from logsvc.core import window
 from logsvc.core.clock import rfc3339
 from logsvc.errors import BadInput
@@ -24,6 +24,7 @@ from logsvc.model.stream import Stream
 router = APIRouter(prefix=API, tags=["streams"])
 
 MAX_LINES = 5000
+_SIZE = re.compile(r"[0-9]{1,19}")
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*")
 
 
@@ -99,7 +100,7 @@ async def stream_raw(request: Request, id: str) -> Response:
     size = stream.size_bytes
     headers = {
         "Accept-Ranges": "bytes",
-        "ETag": f'"{stream.id}-{size}"',
+        "ETag": _tag(stream),
         "Last-Modified": _http_date(stream.last_chunk_at),
         "Content-Disposition": _disposition(stream, download=bool(download)),
     }
@@ -120,7 +121,7 @@ async def stream_raw(request: Request, id: str) -> Response:
     media = "text/plain; charset=utf-8"
     if request.method == "HEAD":
         return Response(None, status, headers, media)
-    return StreamingResponse(_exactly(store.read(stream.id, start, end)), status, headers, media)
+    return Streamed(store.read(stream.id, start, end), status, headers, media)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
@@ -156,17 +157,21 @@ def shown(stream: Stream) -> dict[str, Any]:
     }
 
 
-async def _exactly(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for piece in pieces:
-        yield piece
+def _tag(stream: Stream) -> str:
+    """Which stream, also where a new data folder counts its ids from the start again, and how much of it."""
+    return f'"{stream.id}-{int(stream.created_at * 1000):x}-{stream.size_bytes}"'
 
 
 def _still_holds(if_range: str | None, stream: Stream) -> bool:
-    """A log only grows: what was read of it before is still its beginning."""
+    """A log only grows: what was read of it before is still its beginning. Of another stream nothing is."""
     if if_range is None:
         return True
-    id, _, size = if_range.strip('"').rpartition("-")
-    return id == stream.id and size.isdigit() and int(size) <= stream.size_bytes
+    of, _, size = if_range.strip('"').rpartition("-")
+    return (
+        of == _tag(stream).strip('"').rpartition("-")[0]
+        and bool(_SIZE.fullmatch(size))
+        and int(size) <= stream.size_bytes
+    )
 
 
 def _disposition(stream: Stream, *, download: bool) -> str:

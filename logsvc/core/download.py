@@ -1,73 +1,76 @@
-"""Streams -> zip, streamed: verbatim files, whatever their size, with little memory.
+"""Streams -> zip, streamed: verbatim files, whatever their size, with little memory and no temporary file.
 
-The archive holds what was committed when the download began, even while a job goes on writing.
+The archive holds what was committed when the download began, even while a job goes on writing. A reader who goes
+away ends it: closing the generator closes the store's, and nothing runs on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-import zipfile
-from collections.abc import AsyncIterator, Sequence
-from typing import IO, cast
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
-from logsvc.model.stream import Stream, archived_path
+from logsvc.core.zip_writer import ZipWriter
+from logsvc.errors import StoreUnavailable
+from logsvc.model.file_names import file_names
+from logsvc.model.stream import Stream
 from logsvc.ports import LogStore
 
-PIECE_BYTES = 1 << 18  # handed on at once
-COMPRESS_LEVEL = 1  # logs shrink to a fifth at this level already; a higher one costs the reader time
+PIECE_BYTES = 1 << 18  # handed on at once; larger ones are packed in a thread
 
 
-async def zipped(store: LogStore, streams: Sequence[Stream]) -> AsyncIterator[bytes]:
+async def zipped(store: LogStore, job: str, streams: Sequence[Stream], at: float) -> AsyncGenerator[bytes, None]:
     """
-    A zip of the streams, each under its place in an archive.
+    A zip of the streams, each under its place in an archive, and a manifest. The first bytes come at once.
+
+    Args:
+        at: Unix seconds, now; the manifest says it.
 
     Raises: NotFound, StoreUnavailable in the midst of it, if the store fails then.
     """
-    out = _Unseekable()
-    archive = zipfile.ZipFile(
-        cast(IO[bytes], out), "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=COMPRESS_LEVEL
-    )
-    for stream in streams:
-        info = zipfile.ZipInfo(archived_path(stream.name), _zip_time(stream.last_chunk_at))
-        info.compress_type = zipfile.ZIP_DEFLATED
-        info.external_attr = 0o644 << 16
-        # Sizes come behind the data; a reader must know beforehand whether they have 64 bits.
-        with archive.open(info, "w", force_zip64=stream.size_bytes > zipfile.ZIP64_LIMIT // 2) as entry:
-            async for piece in store.read(stream.id, 0, stream.size_bytes):
-                if len(piece) > PIECE_BYTES:
-                    await asyncio.to_thread(entry.write, piece)
-                else:
-                    entry.write(piece)
-                if out.size >= PIECE_BYTES:
-                    yield out.take()
-    archive.close()
-    yield out.take()
+    names = file_names([(stream.id, stream.name) for stream in streams])
+    writer = ZipWriter(f"Job {job}", at)
+    ready_bytes = 1
+    try:
+        for stream, name in zip(streams, names, strict=True):
+            writer.begin(name, stream.size_bytes, stream.last_chunk_at)
+            if writer.ready_bytes >= ready_bytes:
+                yield writer.take()
+                ready_bytes = PIECE_BYTES
+            async with aclosing(_whole(store, stream)) as pieces:
+                async for piece in pieces:
+                    if len(piece) > PIECE_BYTES:
+                        await asyncio.to_thread(writer.write, piece)
+                    else:
+                        writer.write(piece)
+                    if writer.ready_bytes >= ready_bytes:
+                        yield writer.take()
+            writer.end()
+        writer.finish()
+        yield writer.take()
+    finally:
+        writer.abandon()
 
 
-class _Unseekable:
-    """What zipfile writes to; without `seek` and `tell`, it puts sizes behind the data."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
-        self.size += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def take(self) -> bytes:
-        taken = b"".join(self._pieces)
-        self._pieces.clear()
-        self.size = 0
-        return taken
+async def sha256(store: LogStore, stream_id: str, start: int, end: int) -> str:
+    """SHA-256 of the bytes [start, end) of a stream, in hexadecimal; raises NotFound, StoreUnavailable."""
+    sum_ = hashlib.sha256()
+    async with aclosing(store.read(stream_id, start, end)) as pieces:
+        async for piece in pieces:
+            if len(piece) > PIECE_BYTES:
+                await asyncio.to_thread(sum_.update, piece)
+            else:
+                sum_.update(piece)
+    return sum_.hexdigest()
 
 
-def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
-    """UTC, within what a zip can say: 1980 to 2107, every other second."""
-    moment = time.gmtime(min(max(seconds, 315_532_800), 4_354_819_198))
-    return moment.tm_year, moment.tm_mon, moment.tm_mday, moment.tm_hour, moment.tm_min, moment.tm_sec
+async def _whole(store: LogStore, stream: Stream) -> AsyncGenerator[bytes, None]:
+    """A cut file must not look like a whole one: where bytes are missing, the download breaks off."""
+    left = stream.size_bytes
+    async with aclosing(store.read(stream.id, 0, stream.size_bytes)) as pieces:
+        async for piece in pieces:
+            left -= len(piece)
+            yield piece
+    if left:
+        raise StoreUnavailable(f"{stream.name} ended {left} bytes early.")

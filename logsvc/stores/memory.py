@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -208,7 +208,7 @@ class MemoryStore(MemorySamples):
             next=(given[-1][0], given[-1][1]["n"]) if given and len(given) < len(rest) else None,
         )
 
-    async def read(self, stream_id: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, stream_id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes [start, end) verbatim."""
         data = bytes(self._held(stream_id).data[start:end])
         for offset in range(0, len(data), PIECE_BYTES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import zipfile
 from collections.abc import AsyncIterator
@@ -503,9 +504,11 @@ async def test_download(served: Served) -> None:
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         held = {name: archive.read(name) for name in archive.namelist()}
+    manifest = held.pop("manifest.sha256").decode()
+    assert f"{hashlib.sha256(first).hexdigest()}  {LOG['path']}\n" in manifest and "# 4000 bytes\n" in manifest
     assert held == {LOG["path"]: first, f"{LOG['path']}.gen-1": b"second\n", plog: b"plog\n"}
     one = await served.http.get(f"/api/v1/jobs/{JOB}/download?stream={second}")
-    assert zipfile.ZipFile(io.BytesIO(one.content)).namelist() == [f"{LOG['path']}.gen-1"]
+    assert zipfile.ZipFile(io.BytesIO(one.content)).namelist() == [f"{LOG['path']}.gen-1", "manifest.sha256"]
     error(await served.http.get(f"/api/v1/jobs/{JOB}/download?stream=none"), 404, "not_found")
     error(await served.http.get(f"/api/v1/jobs/{JOB}/download?task=worker-9"), 404, "not_found")
     error(await served.http.get("/api/v1/jobs/none/download"), 404, "not_found")
@@ -523,7 +526,7 @@ async def test_download_of_tasks_and_streams_together(served: Served) -> None:
     async def names(query: str) -> set[str]:
         answer = await served.http.get(f"/api/v1/jobs/{JOB}/download?{query}")
         assert answer.status_code == 200, answer.text
-        return set(zipfile.ZipFile(io.BytesIO(answer.content)).namelist())
+        return set(zipfile.ZipFile(io.BytesIO(answer.content)).namelist()) - {"manifest.sha256"}
 
     assert await names("task=worker-1") == {path("worker-1")}
     assert await names(f"task=worker-1&stream={ids['worker-2']}") == {path("worker-1"), path("worker-2")}

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from builders import STREAM, HandClock, a_stream, write
+from builders import NOON, STREAM, HandClock, a_stream, write
 from logsvc.core import download
 from logsvc.stores.memory import MemoryStore
 
@@ -21,7 +21,7 @@ async def test_a_stream_that_grows_meanwhile_is_cut_where_it_began(store: Memory
     await write(store, b"one\n" * 1000)
     streams = await store.streams(STREAM.job)
     await write(store, b"two\n")
-    data = b"".join([piece async for piece in download.zipped(store, streams)])
+    data = b"".join([piece async for piece in download.zipped(store, STREAM.job, streams, NOON)])
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.read(STREAM.path) == b"one\n" * 1000
 
@@ -31,13 +31,13 @@ async def test_sizes_of_64_bits(store: MemoryStore, monkeypatch: pytest.MonkeyPa
     await write(store, b"small", stream=a_stream(task="worker-1"))
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
     streams = await store.streams(STREAM.job)
-    data = b"".join([piece async for piece in download.zipped(store, streams)])
+    data = b"".join([piece async for piece in download.zipped(store, STREAM.job, streams, NOON)])
     monkeypatch.undo()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.testzip() is None
-        assert sorted(map(len, map(archive.read, archive.namelist()))) == [5, 5000]
+        assert [len(archive.read(name)) for name in archive.namelist()[:-1]] == [5000, 5]
 
 
-async def test_nothing_is_an_empty_zip(store: MemoryStore) -> None:
-    data = b"".join([piece async for piece in download.zipped(store, [])])
-    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == []
+async def test_nothing_is_a_manifest_alone(store: MemoryStore) -> None:
+    data = b"".join([piece async for piece in download.zipped(store, STREAM.job, [], NOON)])
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["manifest.sha256"]

@@ -33,7 +33,7 @@ def got(page: Page) -> bytes:
 
 
 def names(page: Page) -> set[str]:
-    return set(zipfile.ZipFile(io.BytesIO(got(page))).namelist())
+    return set(zipfile.ZipFile(io.BytesIO(got(page))).namelist()) - {"manifest.sha256"}
 
 
 def choose(page: Page, words: str) -> None:

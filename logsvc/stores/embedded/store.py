@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +34,7 @@ from logsvc.model.query import (
     Window,
     WindowQuery,
 )
-from logsvc.model.sample import Pooled, Sample, SampleQuery, SeriesName
+from logsvc.model.sample import READINGS, Pooled, Sample, SampleQuery, SeriesName
 from logsvc.model.stream import KINDS, Stream, StreamName, natural_key
 from logsvc.ports import BucketSeries, Clock, Committed, Listener, RawSeries
 from logsvc.stores.embedded import catalog as files
@@ -336,7 +336,7 @@ class EmbeddedStore:
         place = (int(after[0]), after[1]) if after and _number(after[0]) is not None else None
         return await self._cancellable(lambda cancelled: self._searcher.search(numbers, query, place, cancelled))
 
-    async def read(self, stream_id: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, stream_id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes verbatim."""
         snap = await self._in_thread(lambda: Snapshot(self._existing(stream_id)))
         end = min(end, snap.size)
@@ -354,9 +354,9 @@ class EmbeddedStore:
         """Durable when it returns; see the port."""
         return await self._samples.add(job, samples)
 
-    async def sample_series(self, job: str) -> list[SeriesName]:
-        """All series of a job."""
-        return await self._in_thread(lambda: self._samples.read.series(job))
+    async def sample_series(self, job: str, kinds: Sequence[str] = tuple(READINGS)) -> list[SeriesName]:
+        """All series of a job of these kinds."""
+        return await self._in_thread(lambda: self._samples.read.series(job, kinds))
 
     async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:
         """Every sample asked for."""
