@@ -250,16 +250,17 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
 
 def _notifier(settings: Settings, records: RecordStore, clock: Clock, metrics: Metrics) -> Notifier | None:
     """Raises CannotStart where the webhook is set and cannot be used."""
-    if settings.webhook_url is None:
+    if settings.webhook_url is None or settings.webhook_secret is None:
         return None
-    from logsvc.webhook import HttpWebhook, secret_of, viewer_of  # an HTTP client takes its time to load
+    from logsvc.webhook import HttpWebhook, viewer_of  # an HTTP client takes its time to load
 
-    webhook = HttpWebhook(settings.webhook_url, timeout_seconds=settings.webhook_timeout_seconds, version=_version())
+    url = settings.webhook_url.get_secret_value()
+    webhook = HttpWebhook(url, timeout_seconds=settings.webhook_timeout_seconds, version=_version())
     return Notifier(
         records,
         clock,
         webhook,
-        secret=secret_of(settings),
+        secret=settings.webhook_secret.get_secret_value(),
         flags=settings.webhook_events,
         grace_seconds={"low_utilization": settings.webhook_grace_minutes * 60},
         keep_seconds=settings.webhook_retry_hours * 3600,

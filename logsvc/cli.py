@@ -32,11 +32,19 @@ grafana_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(grafana_app, name="grafana")
+config_app = typer.Typer(
+    help="The service's settings: what is wrong, what is in effect.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(config_app, name="config")
 # Not looked at by the command line: the service says what is wrong with it, and what to do.
 DataDir = Annotated[
     Path | None,
     typer.Option(readable=False, help="Folder of the logs. $XDG_DATA_HOME/logsvc unless said otherwise."),
 ]
+Config = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
 UserLines = Annotated[bool, typer.Option("--user-lines", help="Leave out what the platform wrote.")]
 IgnoreCase = Annotated[bool, typer.Option("-i", "--ignore-case", help="In any case.")]
 Word = Annotated[bool, typer.Option("-w", "--word", help="Whole words only.")]
@@ -68,16 +76,17 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; 8600 unless said otherwise.")] = None,
     data_dir: DataDir = None,
     store: Annotated[str | None, typer.Option(help="Where logs are kept: embedded.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    config: Config = None,
 ) -> None:
     """Run the service."""
     from logsvc import logs
     from logsvc.serve import serve as run
-    from logsvc.settings import Settings
+    from logsvc.settings import read
 
-    settings = Settings.load(config, host=host, port=port, data_dir=data_dir, store=store)
-    logs.configure(settings.log_format, settings.log_level)
-    run(settings, lambda address: print(f"viewer: {address}", flush=True))
+    reading = read(config, host=host, port=port, data_dir=data_dir, store=store)
+    logs.configure(reading.settings.log_format, reading.settings.log_level)
+    logs.unknown_variables(reading.unknown)
+    run(reading.settings, lambda address: print(f"viewer: {address}", flush=True))
 
 
 @app.command()
@@ -264,6 +273,49 @@ def demo(
     from logsvc.demo import run
 
     raise typer.Exit(run(port, seconds, data_dir) or 0)
+
+
+@config_app.command()
+def check(config: Config = None) -> None:
+    """
+    Tell every mistake in the settings at once.
+
+    Looks at the environment, the settings file, and the files of secrets and certificates. Exit status: 0 the service
+    takes them, 2 there is a mistake.
+    """
+    from logsvc.settings import read
+
+    reading = read(config)
+    for told in reading.unknown:
+        print(f"warning: {told}")
+    for mistake in reading.mistakes:
+        print(f"error: {mistake}")
+    if reading.mistakes:
+        raise typer.Exit(2)
+    print("No mistake was found.")
+
+
+@config_app.command()
+def show(
+    config: Config = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """
+    All settings with their values and where each comes from.
+
+    Secrets are not shown.
+    """
+    from logsvc.commands.config import as_json, toml
+    from logsvc.settings import read
+
+    reading = read(config)
+    if json:
+        print(as_json(reading))
+        return
+    for line in toml(reading):
+        print(line)
+    for told in reading.unknown:
+        print(f"# {told}")
 
 
 @grafana_app.command()

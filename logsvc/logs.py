@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Literal
 
 import structlog
+
+from logsvc.settings_sources import UnknownVariable
+
+log = logging.getLogger(__name__)
 
 
 def configure(log_format: Literal["console", "json"] = "console", level: str = "info") -> None:
@@ -46,6 +51,12 @@ def configure(log_format: Literal["console", "json"] = "console", level: str = "
     # The HTTP client tells of each request, with an address that may hold the secret of a webhook's receiver.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.getLogger("httpcore2").setLevel(logging.WARNING)
+
+
+def unknown_variables(found: Iterable[UnknownVariable]) -> None:
+    """Warn of variables that look like settings and are none."""
+    for one in found:
+        log.warning("unknown_variable", extra={"variable": one.name, "nearest": one.nearest})
 
 
 def _refused_websockets(record: logging.LogRecord) -> bool:

@@ -7,6 +7,7 @@ import errno
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 
 import uvicorn
@@ -15,6 +16,7 @@ import uvloop
 from logsvc.app import Service, build_app
 from logsvc.errors import CannotStart
 from logsvc.settings import Settings
+from logsvc.tls import load, server_context
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 64 * 1024  # of a WebSocket, inwards: followers have nothing to say
@@ -74,7 +76,8 @@ def viewer_url(settings: Settings, listening: socket.socket, token: str) -> str:
     """The address that opens the viewer logged in."""
     host, port = listening.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    base = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    scheme = "https" if settings.tls_certificate else "http"
+    base = settings.public_url or f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     return f"{base}/?token={token}" if settings.auth else f"{base}/"
 
 
@@ -96,6 +99,7 @@ async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+            ssl_context_factory=_certified(settings),
         )
         server = _Server(config, lambda: ready(viewer_url(settings, listening, service.services.tokens.admin_token)))
         # uvicorn raises the signal again once it has stopped; a stop that was asked for is no failure.
@@ -106,6 +110,25 @@ async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[
     finally:
         await service.close()
     log.info("stopped")
+
+
+def _certified(settings: Settings) -> Callable[[uvicorn.Config, object], ssl.SSLContext] | None:
+    """What makes the context of TLS, and reads its certificate again on each SIGHUP; None without a certificate."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None:
+        return None
+    context = server_context(certificate, key)
+
+    def renew() -> None:
+        try:
+            load(context, certificate, key)
+        except CannotStart as exc:
+            log.error("certificate_not_read", extra={"reason": exc.message})
+        else:
+            log.info("certificate_read_again")
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, renew)
+    return lambda *_: context
 
 
 class _Server(uvicorn.Server):

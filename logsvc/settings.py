@@ -1,7 +1,8 @@
 """Every option of the service once: name with its unit, default, what it does.
 
 Each is read, in this order, from an argument, from `LOGSVC_<NAME>`, from the TOML file given by
-`--config`, and falls back on its default. Settings are frozen and passed in; nothing is global.
+`--config`, and falls back on its default. A secret (`SecretStr`) is never shown, and may lie in a file that
+`<name>_file` or `LOGSVC_<NAME>_FILE` names. Settings are frozen and passed in; nothing is global.
 `docs/settings.md` is made from this file (`python -m logsvc.settings`) and a test keeps it so.
 """
 
@@ -9,27 +10,28 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logsvc.errors import CannotStart
 from logsvc.model.data_folder import default_data_dir
+from logsvc.settings_sources import DEFAULT, PREFIX, Mistake, Place, UnknownVariable, gather, secrets_of
+from logsvc.tls import server_context
 
 MIB = 1 << 20
 SECRET_LENGTH = 16  # characters at least of what signs
-NEVER_SHOWN = ("webhook_url", "webhook_secret")  # addresses of receivers often hold a secret too
 
 
 class Settings(BaseSettings):
     """The service's options."""
 
-    model_config = SettingsConfigDict(env_prefix="LOGSVC_", frozen=True, extra="forbid", validate_default=False)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=False)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8600, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -44,6 +46,14 @@ class Settings(BaseSettings):
         "Its origin is accepted besides the request's own, and its scheme decides whether cookies are `Secure`.",
     )
     auth: bool = Field(True, description="Ask for a token. Without it the service answers on a loopback address only.")
+    tls_certificate: Path | None = Field(
+        None,
+        description="File with the certificate (PEM, then those that signed it): the service speaks TLS. "
+        "Read again on SIGHUP.",
+    )
+    tls_key: Path | None = Field(
+        None, description="File with the certificate's key, not encrypted; unless it lies in `tls_certificate` too."
+    )
     session_days: int = Field(30, ge=1, le=365, description="Days that a browser stays logged in.")
     max_body_bytes: int = Field(
         64 * MIB, ge=1024, le=1024 * MIB, description="Largest body of a request, packed and unfolded."
@@ -164,17 +174,13 @@ class Settings(BaseSettings):
     hang_cycle_seconds: float = Field(
         60.0, ge=1, le=3600, description="Time between two looks at whether a job hangs; at least a sampling interval."
     )
-    webhook_url: str | None = Field(
-        None,
-        description="Where flags raised and cleared are posted to, `http://` or `https://`; see operations.md. "
-        "Never shown.",
+    webhook_url: SecretStr | None = Field(
+        None,  # a secret: receivers know who posts by the address
+        description="Where flags raised and cleared are posted to, `http://` or `https://`; see operations.md.",
     )
     webhook_secret: SecretStr | None = Field(
-        None,
-        min_length=SECRET_LENGTH,
-        description="Signs what is posted there. Never shown; better in `webhook_secret_file`.",
+        None, min_length=SECRET_LENGTH, description=f"Signs what is posted there; {SECRET_LENGTH} characters or more."
     )
-    webhook_secret_file: Path | None = Field(None, description="A file that holds this secret.")
     webhook_events: Annotated[tuple[Literal["low_utilization", "hung"], ...], NoDecode] = Field(
         ("low_utilization", "hung"), description="Flags that are posted, with commas between them."
     )
@@ -192,6 +198,18 @@ class Settings(BaseSettings):
     )
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`read` gathers values from all sources, because it tells where each comes from."""
+        return (init_settings,)
+
+    @classmethod
     def load(cls, config: Path | None = None, **given: Any) -> Settings:
         """
         Settings from arguments (None: not given), the environment and a file.
@@ -199,25 +217,12 @@ class Settings(BaseSettings):
         Raises:
             CannotStart: one sentence for every option that is wrong.
         """
-        held = _read_file(config) if config else {}
+        return read(config, **given).settings
 
-        class WithFile(cls):  # type: ignore[valid-type, misc]
-            @classmethod
-            def settings_customise_sources(
-                cls,
-                settings_cls: type[BaseSettings],
-                init_settings: PydanticBaseSettingsSource,
-                env_settings: PydanticBaseSettingsSource,
-                dotenv_settings: PydanticBaseSettingsSource,
-                file_secret_settings: PydanticBaseSettingsSource,
-            ) -> tuple[PydanticBaseSettingsSource, ...]:
-                return init_settings, env_settings, InitSettingsSource(settings_cls, held)
-
-        try:
-            settings: Settings = WithFile(**{name: value for name, value in given.items() if value is not None})
-        except ValidationError as exc:
-            raise CannotStart(_sentences(exc, config)) from exc
-        return settings
+    @property
+    def https(self) -> bool:
+        """Whether browsers come by TLS, to the service itself or to what stands in front of it."""
+        return self.public_url.startswith("https://") if self.public_url else self.tls_certificate is not None
 
     @field_validator("public_url")
     @classmethod
@@ -226,17 +231,17 @@ class Settings(BaseSettings):
             return None
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
-            raise ValueError("must be like https://logs.example.com, without a path")
+            raise ValueError("it must be like https://logs.example.com, without a path")
         return f"{parts.scheme}://{parts.netloc}".lower()
 
     @field_validator("webhook_url")
     @classmethod
-    def _check_webhook_url(cls, value: str | None) -> str | None:
+    def _check_webhook_url(cls, value: SecretStr | None) -> SecretStr | None:
         if not value:
             return None
-        parts = urlsplit(value)
+        parts = urlsplit(value.get_secret_value())
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be like https://hooks.example.com/logsvc")
+            raise ValueError("it must be like https://hooks.example.com/logsvc")
         return value
 
     @field_validator("webhook_events", mode="before")
@@ -244,26 +249,67 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "tls_certificate", "tls_key")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
     @model_validator(mode="after")
-    def _signed_webhook(self) -> Self:
-        given = sum(bool(secret) for secret in (self.webhook_secret, self.webhook_secret_file))
-        if given > 1 or (self.webhook_url and not given):
-            raise ValueError("webhook_url goes with a secret: give either webhook_secret_file or webhook_secret")
+    def _go_together(self) -> Self:
+        if wrong := list(self._conflicts()):
+            raise _Conflicts(wrong)
         return self
 
-    @model_validator(mode="after")
-    def _no_open_door(self) -> Self:
+    def _conflicts(self) -> Iterator[Mistake]:
+        """What is right by itself and wrong together."""
+        if self.webhook_url and not self.webhook_secret:
+            sentence = "Webhooks are signed: give webhook_secret_file with webhook_url."
+            yield Mistake(frozenset({"webhook_url", "webhook_secret"}), sentence)
         if not self.auth and not is_loopback(self.host):
-            raise ValueError(
-                f"authentication is off, so the service may listen on a loopback address only, not on {self.host}: "
-                "use --host 127.0.0.1, or turn authentication on"
+            sentence = (
+                f"Authentication is off, so the service may listen on a loopback address only, not on {self.host}: "
+                "use --host 127.0.0.1, or turn authentication on."
             )
-        return self
+            yield Mistake(frozenset({"auth", "host"}), sentence)
+        tls = frozenset({"tls_certificate", "tls_key"})
+        if self.tls_certificate:
+            try:
+                server_context(self.tls_certificate, self.tls_key)
+            except CannotStart as exc:
+                yield Mistake(tls, exc.message)
+        elif self.tls_key:
+            yield Mistake(tls, "A tls_key goes with a tls_certificate: give both.")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was found where settings come from."""
+
+    held: Settings | None  # None where there are mistakes
+    places: dict[str, Place]  # of each setting
+    mistakes: list[str]  # sentences
+    unknown: list[UnknownVariable]
+
+    @property
+    def settings(self) -> Settings:
+        """Raises CannotStart: one sentence for every mistake."""
+        if self.held is None:
+            raise CannotStart(" ".join(self.mistakes))
+        return self.held
+
+
+def read(config: Path | None = None, **given: Any) -> Reading:
+    """Settings from arguments (None: not given), the environment and a file, and all that is wrong with them."""
+    found = gather(Settings, config, given)
+    places = {name: found.places.get(name, DEFAULT) for name in Settings.model_fields}
+    mistakes, held, going_on = list(found.mistakes), None, True
+    # What goes together is judged only where each is right by itself: so again, without those that are wrong.
+    while going_on:
+        faulty = frozenset(name for mistake in mistakes for name in mistake.names)
+        held, wrong = _judged({name: value for name, value in found.values.items() if name not in faulty}, places)
+        mistakes += [mistake for mistake in wrong if not mistake.names & faulty]
+        going_on = any(len(mistake.names) == 1 for mistake in wrong)
+    return Reading(None if mistakes else held, places, [mistake.sentence for mistake in mistakes], found.unknown)
 
 
 def is_loopback(host: str) -> bool:
@@ -276,81 +322,41 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def markdown() -> str:
-    """`docs/settings.md`."""
-    rows = [
-        f"| `{name}` | `LOGSVC_{name.upper()}` | {_shown_default(name, info)} | {info.description} |"
-        for name, info in Settings.model_fields.items()
-    ]
-    return "\n".join([_HEAD, *rows, "", _TAIL])
+class _Conflicts(ValueError):
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__(" ".join(mistake.sentence for mistake in mistakes))
+        self.mistakes = mistakes
 
 
-def _read_file(config: Path) -> dict[str, Any]:
+def _judged(values: dict[str, Any], places: dict[str, Place]) -> tuple[Settings | None, list[Mistake]]:
     try:
-        held = tomllib.loads(config.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise CannotStart(f"The settings file {config} cannot be read: {exc.strerror}.") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise CannotStart(f"The settings file {config} is not TOML: {exc}.") from exc
-    unknown = sorted(set(held) - set(Settings.model_fields))
-    if unknown:
-        raise CannotStart(f"The settings file {config} has options that do not exist: {', '.join(unknown)}.")
-    return held
+        return Settings(**values), []
+    except ValidationError as exc:
+        wrong: list[Mistake] = []
+        for error in exc.errors():
+            together = error.get("ctx", {}).get("error")
+            if isinstance(together, _Conflicts):
+                wrong += together.mistakes
+            else:
+                wrong.append(_mistake(error, places))
+        return None, wrong
 
 
-def _sentences(exc: ValidationError, config: Path | None) -> str:
-    where = f" (arguments, environment or {config})" if config else ""
-    told = []
-    for error in exc.errors():
-        name = ".".join(str(part) for part in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        shown = f" It is {str(error['input'])[:80]!r}." if name and name not in NEVER_SHOWN else ""
-        told.append(
-            f"The setting {name}, LOGSVC_{name.upper()}{where}, is wrong: {message}.{shown}" if name else f"{message}."
-        )
-    return " ".join(told)
-
-
-def _shown_default(name: str, info: FieldInfo) -> str:
-    if name == "data_dir":
-        return "`$XDG_DATA_HOME/logsvc`"
-    value = info.default
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, tuple):
-        return f"`{','.join(value)}`"
-    if name.endswith("_bytes") and value % MIB == 0:
-        return f"`{value}` ({value // MIB} MiB)"
-    return f"`{value}`"
-
-
-_HEAD = """\
-# Settings
-
-Every option of `logsvc serve`. Each is read from, in this order: the argument of the command where there is one
-(`--port`), the environment variable, the TOML file given by `--config`, the default. The unit is in the name.
-
-| setting | variable | default | what it does |
-| --- | --- | --- | --- |"""
-
-_TAIL = """\
-A settings file holds the same names:
-
-```toml
-port = 8600
-data_dir = "/var/lib/logsvc"
-retention_days = 30
-```
-
-An option that does not exist, or a value outside its range, stops the start with a sentence that names it.
-
-The clients (`logsvc follow`, `search`, `download`) read `LOGSVC_SERVER` (`http://127.0.0.1:8600` by default), and
-`LOGSVC_TOKEN` or `LOGSVC_TOKEN_FILE`. Without either they use the first admin token of the data folder, if this user
-may read it. `LOGSVC_TRACE=1` shows where a command failed that should not have.
-"""
+def _mistake(error: Any, places: dict[str, Place]) -> Mistake:
+    if not error["loc"]:
+        return Mistake(frozenset(), error["msg"].removeprefix("Value error, "))
+    name = str(error["loc"][0])
+    message, given = error["msg"].removeprefix("Value error, "), ""
+    if error["type"] in ("too_short", "string_too_short"):
+        message = f"it has fewer than {error['ctx']['min_length']} characters"
+    elif name not in secrets_of(Settings):
+        given = f" It is {str(error['input'])[:80]!r}."
+        if error["input"] is not None and str(error["input"]).startswith("tcp://"):
+            given += " Kubernetes sets it for a Service of that name: `enableServiceLinks: false` turns that off."
+    return Mistake(frozenset({name}), f"{places[name].name} is wrong: {message[0].lower()}{message[1:]}.{given}")
 
 
 if __name__ == "__main__":
+    from logsvc.settings_docs import markdown
+
     sys.stdout.write(markdown())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import httpx2
 
 from logsvc.errors import CannotStart
-from logsvc.settings import SECRET_LENGTH, Settings
+from logsvc.settings import Settings
 
 CONNECT_SECONDS = 5.0
 
@@ -72,30 +72,13 @@ class HttpWebhook:
         return httpx2.AsyncClient(headers=self._headers, timeout=timeout, follow_redirects=False)
 
 
-def secret_of(settings: Settings) -> str:
-    """
-    What signs the messages.
-
-    Raises:
-        CannotStart: its file cannot be read, or holds too little.
-    """
-    if settings.webhook_secret_file is None:
-        return settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
-    try:
-        secret = settings.webhook_secret_file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise CannotStart(f"The file of webhook_secret_file cannot be read: {exc}.") from exc
-    if len(secret) < SECRET_LENGTH:
-        raise CannotStart(f"The file of webhook_secret_file holds fewer than {SECRET_LENGTH} characters.")
-    return secret
-
-
 def viewer_of(settings: Settings) -> str | None:
     """Address of the viewer, for links; None where the port is not known beforehand."""
     if settings.public_url or not settings.port:
         return settings.public_url
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    scheme = "https" if settings.tls_certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _reason(exc: httpx2.HTTPError) -> str:

@@ -72,7 +72,7 @@ def a_store(kind: str, folder: Path, clock: Any) -> Any:
 async def in_process(folder: Path, *, store: Any = None, clock: Any = None, **settings: Any) -> AsyncIterator[Served]:
     """A service without sockets, on a memory store unless said otherwise."""
     clock = clock or HandClock()
-    app = build_app(Settings(data_dir=folder, **settings), store=store or MemoryStore(clock), clock=clock)
+    app = build_app(Settings.load(data_dir=folder, **settings), store=store or MemoryStore(clock), clock=clock)
     service: Service = app.state.service
     await service.open()
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
@@ -88,7 +88,7 @@ async def in_process(folder: Path, *, store: Any = None, clock: Any = None, **se
 async def on_loopback(folder: Path, *, store: Any = None, clock: Any = None, **settings: Any) -> AsyncIterator[Served]:
     """A service behind uvicorn, as `logsvc serve` runs it."""
     clock = clock or HandClock()
-    given = Settings(data_dir=folder, **settings)
+    given = Settings.load(data_dir=folder, **settings)
     app = build_app(given, store=store or MemoryStore(clock), clock=clock)
     listening = listen("127.0.0.1", 0)
     address = f"127.0.0.1:{listening.getsockname()[1]}"

@@ -61,7 +61,7 @@ async def index(request: Request) -> Response:
         held.tokens.session(token),
         max_age=held.settings.session_days * DAY_SECONDS,
         path="/",
-        secure=(held.settings.public_url or "").startswith("https://"),
+        secure=held.settings.https,
         httponly=True,
         samesite="strict",
     )

@@ -133,7 +133,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 
 def test_settings_that_cannot_be(tmp_path: Path) -> None:
     assert "loopback" in refused(tmp_path / "data", "--host", "0.0.0.0", LOGSVC_AUTH="false")
-    assert "LOGSVC_PORT" in refused(tmp_path / "data", "--port", "99999")
+    assert "--port is wrong" in refused(tmp_path / "data", "--port", "99999")
     assert "LOGSVC_RETENTION_DAYS" in refused(tmp_path / "data", LOGSVC_RETENTION_DAYS="never")
     assert "address" in refused(tmp_path / "data", "--host", "203.0.113.1", "--port", "0")
 

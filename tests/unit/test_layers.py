@@ -32,6 +32,7 @@ class Layer(NamedTuple):
 
 # Names end at a dot: "logsvc.core" stands for it and everything below it. First match wins.
 BASE = ("logsvc.model", "logsvc.errors")
+SETTINGS = ("logsvc.settings", "logsvc.settings_sources", "logsvc.settings_docs", "logsvc.tls")
 PURE_CORE = ("fastapi", "starlette", "uvicorn", "sqlite3", "boto3", "botocore", "opensearchpy")
 LAYERS = (
     Layer("bare package", ("logsvc",), ours=(), foreign=frozenset(), forbidden=("*",)),
@@ -39,7 +40,7 @@ LAYERS = (
     Layer("model", ("logsvc.model",), ours=BASE, foreign=frozenset()),
     Layer("ports", ("logsvc.ports",), ours=BASE, foreign=frozenset({"numpy"})),
     Layer("metrics", ("logsvc.metrics",), ours=BASE, foreign=frozenset({"prometheus_client"})),
-    Layer("settings", ("logsvc.settings",), ours=BASE, foreign=frozenset({"pydantic", "pydantic_settings"})),
+    Layer("settings", SETTINGS, ours=(*BASE, *SETTINGS), foreign=frozenset({"pydantic", "pydantic_settings"})),
     Layer(
         "core",
         ("logsvc.core",),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from logsvc.errors import CannotStart
-from logsvc.settings import Settings, is_loopback, markdown
+from logsvc.settings import Settings, is_loopback
+from logsvc.settings_docs import markdown
 
 
 def test_argument_before_variable_before_file_before_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +34,7 @@ def test_data_lies_where_the_desktop_rules_say(monkeypatch: pytest.MonkeyPatch, 
     [
         ("prot = 1", "prot"),
         ("port = ", "TOML"),
-        ("port = 70000", "LOGSVC_PORT"),
+        ("port = 70000", "port in "),
         ('public_url = "logs.example.com"', "https://"),
         ('auth = false\nhost = "0.0.0.0"', "loopback"),
     ],
