@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Appended, Chunk, Generation
 from logsvc.model.query import JobTotals, Lines, Matches, Overview, Record, SearchPage, SearchQuery, Window, WindowQuery
-from logsvc.model.sample import Pooled, Sample, SampleQuery, SeriesName
+from logsvc.model.sample import READINGS, Pooled, Sample, SampleQuery, SeriesName
 from logsvc.model.stream import Stream, StreamName
 
 
@@ -225,8 +225,8 @@ class SampleStore(Protocol):
         """
         ...
 
-    async def sample_series(self, job: str) -> list[SeriesName]:
-        """All series of a job, by task, kind, name (numbers by value)."""
+    async def sample_series(self, job: str, kinds: Sequence[str] = tuple(READINGS)) -> list[SeriesName]:
+        """All series of a job of these kinds, by task, kind, name (numbers by value)."""
         ...
 
     async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:

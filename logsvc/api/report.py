@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast
@@ -241,4 +242,6 @@ def _at(error: BadInput, where: str) -> BadInput:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, (list, dict)):  # of millions, a few
+        return reprlib.repr(value).encode("ascii", "backslashreplace").decode()[:40]
     return ascii(value)[:40]

@@ -15,13 +15,14 @@ from logsvc.core.jobs import Jobs, ended_at
 from logsvc.core.low_use import MICRO, Mean, flagged_mean, mean_of
 from logsvc.core.monitor import Monitor
 from logsvc.errors import BadInput
-from logsvc.model.sample import Pooled, SampleQuery
+from logsvc.model.sample import DEVICE_KINDS, Pooled, SampleQuery, SeriesName
 from logsvc.model.stream import natural_key
 from logsvc.ports import Buckets, BucketSeries, Clock, SampleStore
 
 By = Literal["device", "task", "job"]
 MAX_NUMBERS = 300_000  # of each of min, mean, max in an answer: past it there are fewer points
 LEAST_MS = 1000  # shortest span of a chart
+BEFORE_MS = 86_400_000  # readings may be older than their job; older ones are of a clock that was not set
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Utilization:
         await self._monitor.refresh([job])
         pooled = [] if value.get("accelerator") == "none" else (await self._store.pooled([job])).get(job, [])
         start_ms, end_ms = self._span(value, pooled, query)
-        shown = sum(_asked(one, query) for one in pooled)
+        # A card without any reading of utilization is in no sum.
+        shown = sum(_asked(one, query) for one in await self._store.sample_series(job, DEVICE_KINDS))
         most = max(MAX_NUMBERS // max(shown * len(query.readings), 1), 1)
         points = max(min(query.points, most, end_ms - start_ms), 1)
         found = await self._store.bucketed_samples(
@@ -95,7 +97,8 @@ class Utilization:
     def _span(self, value: dict[str, Any], pooled: Sequence[Pooled], query: ChartQuery) -> tuple[int, int]:
         created = value.get("created_at") or self._clock.now()
         end = ended_at(value) or self._clock.now()
-        start_ms = min([round(created * 1000), *(one.first_ms for one in pooled)])
+        created_ms = round(created * 1000)
+        start_ms = min([created_ms, *(max(one.first_ms, created_ms - BEFORE_MS) for one in pooled)])
         end_ms = max(round(end * 1000), start_ms + LEAST_MS)
         if query.start is not None:
             start_ms = math.floor(query.start * 1000)
@@ -139,10 +142,8 @@ def means(pooled: Sequence[Pooled]) -> dict[str, Any]:
     }
 
 
-def _asked(one: Pooled, query: ChartQuery) -> bool:
-    return (not query.tasks or one.series.task in query.tasks) and (
-        not query.devices or one.series.name in query.devices
-    )
+def _asked(one: SeriesName, query: ChartQuery) -> bool:
+    return (not query.tasks or one.task in query.tasks) and (not query.devices or one.name in query.devices)
 
 
 def _groups(found: Iterable[BucketSeries], by: By) -> list[list[BucketSeries]]:

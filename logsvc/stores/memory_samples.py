@@ -28,9 +28,9 @@ class MemorySamples:
                 added += 1
         return added
 
-    async def sample_series(self, job: str) -> list[SeriesName]:
-        """All series of a job."""
-        return sorted(self._samples.get(job, {}), key=series_order)
+    async def sample_series(self, job: str, kinds: Sequence[str] = tuple(READINGS)) -> list[SeriesName]:
+        """All series of a job of these kinds."""
+        return sorted((one for one in self._samples.get(job, {}) if one.kind in kinds), key=series_order)
 
     async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:
         """Every sample asked for."""

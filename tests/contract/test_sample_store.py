@@ -85,6 +85,7 @@ async def test_series_come_in_the_order_of_their_numbers(sample_store: SampleSto
     assert [(one.kind, one.name) for one in told[:5]] == [
         ("host", ""), ("mount", "/cache"), ("npu", "2"), ("npu", "2:1"), ("npu", "10")
     ]  # fmt: skip
+    assert await sample_store.sample_series(JOB, ("host", "mount")) == [one for one in told if one.kind != "npu"]
     assert [one.series for one in await sample_store.raw_samples(JOB, FOREVER)] == told
     assert [one.series for one in await sample_store.bucketed_samples(JOB, FOREVER, buckets=2)] == told
     assert [one.series for one in (await sample_store.pooled([JOB]))[JOB]] == [one for one in told if one.kind == "npu"]

@@ -182,6 +182,11 @@ async def test_a_chart_of_many_cards_has_fewer_points(
     chart = await served.get(f"/jobs/{JOB}/utilization", points=2000)
     assert [len(one["readings"]["utilization_percent"]["mean"]) for one in chart["series"]] == [10] * 3
     assert chart["bucket_seconds"] == 360
+    # Cards without a reading are in no sum, and in the answer all the same.
+    await send(served, cards(3600, None, None, None), job="api-unread")
+    clock.move(3600)
+    chart = await served.get("/jobs/api-unread/utilization", points=2000)
+    assert [len(one["readings"]["utilization_percent"]["mean"]) for one in chart["series"]] == [10] * 3
 
 
 async def test_what_is_wrong_is_named_and_nothing_of_it_is_stored(served: Served) -> None:
@@ -197,6 +202,7 @@ async def test_what_is_wrong_is_named_and_nothing_of_it_is_stored(served: Served
         ("temperature_celsius", {"temperature_celsius": [40]}),
         ("kind", {"kind": "tpu"}),
         ("kind", {"kind": ["npu"]}),
+        ("kind", {"kind": list(range(100_000))}),
         ("device", {"device": -1}),
         ("device", {"device": 1.5}),
         ("device", {"device": "a b"}),

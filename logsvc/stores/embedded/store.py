@@ -34,7 +34,7 @@ from logsvc.model.query import (
     Window,
     WindowQuery,
 )
-from logsvc.model.sample import Pooled, Sample, SampleQuery, SeriesName
+from logsvc.model.sample import READINGS, Pooled, Sample, SampleQuery, SeriesName
 from logsvc.model.stream import KINDS, Stream, StreamName, natural_key
 from logsvc.ports import BucketSeries, Clock, Committed, Listener, RawSeries
 from logsvc.stores.embedded import catalog as files
@@ -354,9 +354,9 @@ class EmbeddedStore:
         """Durable when it returns; see the port."""
         return await self._samples.add(job, samples)
 
-    async def sample_series(self, job: str) -> list[SeriesName]:
-        """All series of a job."""
-        return await self._in_thread(lambda: self._samples.read.series(job))
+    async def sample_series(self, job: str, kinds: Sequence[str] = tuple(READINGS)) -> list[SeriesName]:
+        """All series of a job of these kinds."""
+        return await self._in_thread(lambda: self._samples.read.series(job, kinds))
 
     async def raw_samples(self, job: str, query: SampleQuery) -> list[RawSeries]:
         """Every sample asked for."""

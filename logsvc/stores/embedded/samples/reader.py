@@ -18,7 +18,7 @@ from logsvc.stores.embedded.database import Database
 from logsvc.stores.embedded.samples.batch import unpack_batches
 from logsvc.stores.embedded.samples.blocks import Table, table_of_parts, table_of_records
 from logsvc.stores.embedded.samples.buckets import Filling
-from logsvc.stores.embedded.samples.layout import Run, Times
+from logsvc.stores.embedded.samples.layout import Records, Run, Times
 from logsvc.stores.embedded.samples.numbers import Damaged
 from logsvc.stores.embedded.samples.schema import LAYOUT, part_name
 from logsvc.stores.embedded.samples.tasks import Tasks
@@ -39,13 +39,13 @@ class SampleReader:
         self._database = database
         self._tasks = tasks
 
-    def series(self, job: str) -> list[SeriesName]:
-        """All series of a job."""
+    def series(self, job: str, kinds: Sequence[str]) -> list[SeriesName]:
+        """All series of a job of these kinds."""
         with self._database.reader() as reader:
             rows = reader.execute(
                 "SELECT task.task, series.kind, series.name FROM tasks AS task JOIN series ON series.task = task.id "
-                "WHERE task.job = ?",
-                (job,),
+                f"WHERE task.job = ? AND series.kind IN ({_marks(kinds)})",
+                (job, *kinds),
             ).fetchall()
         return sorted(itertools.starmap(SeriesName, rows), key=series_order)
 
@@ -86,7 +86,7 @@ class SampleReader:
         edges = bucket_edges(query, buckets)
         rows: dict[SeriesName, int] = {}
         fillings: dict[str, Filling] = {}
-        series = [one for one in self.series(job) if is_asked(query, one)]
+        series = [one for one in self.series(job, query.kinds) if is_asked(query, one)]
         for kind in dict.fromkeys(one.kind for one in series):
             of_kind = [one for one in series if one.kind == kind]
             rows.update((one, row) for row, one in enumerate(of_kind))
@@ -105,13 +105,12 @@ class SampleReader:
 
     def _packed_pools(self, jobs: Sequence[str], known: Container[int]) -> Iterator[tuple[str, Pooled]]:
         """Of tasks that are not in memory: all of them is packed."""
-        kinds = ", ".join("?" * len(DEVICE_KINDS))
         with self._database.reader() as reader:
             for job in dict.fromkeys(jobs):
                 for id_, task, kind, name, *sums in reader.execute(
                     "SELECT task.id, task.task, kind, name, sum_micropercent, count, first_read_ms, last_read_ms "
                     "FROM tasks AS task JOIN series ON series.task = task.id "
-                    f"WHERE task.job = ? AND kind IN ({kinds}) AND count > 0",
+                    f"WHERE task.job = ? AND kind IN ({_marks(DEVICE_KINDS)}) AND count > 0",
                     (job, *DEVICE_KINDS),
                 ).fetchall():
                     if id_ not in known:
@@ -128,12 +127,20 @@ class SampleReader:
             for id_, task, packed_through in reader.execute(
                 "SELECT id, task, packed_through FROM tasks WHERE job = ?", (job,)
             ).fetchall():
-                rows = reader.execute("SELECT id, kind, name FROM series WHERE task = ?", (id_,)).fetchall()
+                # Of these kinds only: a task that starts processes again and again has very many of those.
+                rows = reader.execute(
+                    f"SELECT id, kind, name FROM series WHERE task = ? AND kind IN ({_marks(query.kinds)})",
+                    (id_, *query.kinds),
+                ).fetchall()
                 names = {series: SeriesName(task, kind, name) for series, kind, name in rows}
                 asked = {series: name for series, name in names.items() if is_asked(query, name)}
                 if asked:
                     tail = [row.data for row in tails.get(id_, ()) if row.id > packed_through]
-                    yield OfTask(asked, itertools.chain(_blocks(reader, id_, query), _tail(tail, names)))
+                    yield OfTask(asked, itertools.chain(_blocks(reader, id_, query), _tail(tail, asked)))
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _runs(tables: Iterator[Table], query: SampleQuery) -> Iterator[tuple[Run, Times, dict[str, NDArray[np.float64]]]]:
@@ -148,8 +155,11 @@ def _runs(tables: Iterator[Table], query: SampleQuery) -> Iterator[tuple[Run, Ti
 
 
 def _tail(batches: list[bytes], names: dict[int, SeriesName]) -> Iterator[Table]:
-    if batches:
-        yield table_of_records(unpack_batches(batches), lambda one: names[one].kind)
+    records = unpack_batches(batches)
+    mine = np.isin(records.series, list(names))
+    if mine.any():
+        asked = Records(records.series[mine], records.at_ms[mine], records.values[mine])
+        yield table_of_records(asked, lambda one: names[one].kind)
 
 
 def _blocks(reader: sqlite3.Connection, task: int, query: SampleQuery) -> Iterator[Table]:
@@ -158,7 +168,7 @@ def _blocks(reader: sqlite3.Connection, task: int, query: SampleQuery) -> Iterat
     rows = reader.execute(
         "SELECT block, name, data FROM parts "
         "WHERE block IN (SELECT id FROM blocks WHERE task = ? AND last_ms >= ? AND first_ms < ?) "
-        f"AND name IN ({', '.join('?' * len(names))}) ORDER BY block",
+        f"AND name IN ({_marks(names)}) ORDER BY block",
         (task, query.start_ms, query.end_ms, *names),
     )
     for _, parts in itertools.groupby(rows, key=lambda row: row[0]):
