@@ -40,6 +40,7 @@ class HangRules:
     hang_variance: float = 1.0
     hang_median_points: float = 1.0
     hang_gap_seconds: float = 180.0
+    hang_cycle_seconds: float = 60.0
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -93,8 +94,13 @@ class HangWatch:
 
     @property
     def window_seconds(self) -> float:
-        """How far back from now the samples of cards must reach at each cycle: two windows."""
+        """How far back from its last reading utilization is looked at: two windows."""
         return 2 * 60 * self.rules.hang_window_minutes
+
+    @property
+    def reach_seconds(self) -> float:
+        """How far back from now samples are wanted: a window more, for a node whose clock is behind."""
+        return self.window_seconds + 60 * self.rules.hang_window_minutes
 
     @property
     def processes(self) -> dict[str, int]:
@@ -115,13 +121,13 @@ class HangWatch:
         Args:
             now_ms: later than in the call before.
             processes: what came since the call before: all samples, or the last of each process.
-            cards: `utilization_percent` of all cards over the last `window_seconds`.
+            cards: `utilization_percent` of all cards over the last `reach_seconds`.
             log_lines: lines that came since the call before, by task; those of users, not of the platform.
         """
         fresh = self._cards.fresh(now_ms, cards)
         self._io.heard([card.series.task for card in fresh], now_ms)
         # A hang is not taken back because nothing was seen for a while; only movement clears it.
-        gap_ms = math.inf if self._stage == 2 else 1000 * self.rules.hang_gap_seconds
+        gap_ms = math.inf if self._stage == 2 else self._gap_ms
         move = self._io.moved(now_ms, processes, log_lines, gap_ms=gap_ms)
         if move:
             self._moved_ms, self._move, self._cycles = now_ms, move, 0
@@ -161,6 +167,11 @@ class HangWatch:
     def _enter(self, stage: int, now_ms: int) -> None:
         if stage != self._stage or not self._since_ms:
             self._stage, self._since_ms = stage, now_ms
+
+    @property
+    def _gap_ms(self) -> float:
+        """Longer than a look that was missed, however rarely it is looked."""
+        return 1000 * max(self.rules.hang_gap_seconds, 2.5 * self.rules.hang_cycle_seconds)
 
     @property
     def _detect_ms(self) -> float:

@@ -14,15 +14,13 @@ import numpy as np
 from logsvc.core.hang import HangState, HangWatch, ProcessIo
 from logsvc.core.jobs import ended_at
 from logsvc.core.samples import Report, SamplerReport
+from logsvc.core.spark import SLOT_MS, Hour
 from logsvc.model.chunk import Chunk
 from logsvc.model.line import MARKS, SystemRule
 from logsvc.model.sample import DEVICE_KINDS, READINGS, Pooled, Sample, SeriesName, Values
 from logsvc.model.stream import StreamName
 from logsvc.ports import BucketSeries, RawSeries
 
-SPARK_PARTS = 30
-SLOT_MS = 10_000  # a job of a minute has a line too
-SLOTS = 360  # an hour
 FLAGGED_TASK = "worker-0"
 MAX_SAMPLERS = 4096  # told of one job
 MAX_SERIES = 65_536  # of one job: cards, hosts and mounts
@@ -80,11 +78,12 @@ class LiveJob:
     resumed_hang: bool = False
     next_cycle: float = 0.0
     next_findings: float = 0.0
+    next_restore: float = 0.0
     usage: Usage = field(default_factory=Usage)
     log_lines: int = 0
     log_bytes: int = 0
     unwritten: dict[str, LogRate] = field(default_factory=dict)
-    _slots: dict[int, list[float]] = field(default_factory=dict)
+    _hour: Hour | None = None
     _ends: dict[StreamName, int] = field(default_factory=dict)
     _processes: dict[SeriesName, ProcessIo] = field(default_factory=dict)
     _counters: dict[SeriesName, ProcessIo] = field(default_factory=dict)
@@ -179,10 +178,19 @@ class LiveJob:
         """The job ended: nothing of it hangs any more, and its streams need not be remembered."""
         self.watch = self.hang = None
         self.resumed_hang = False
+        self.next_findings = self.next_restore = 0.0
+        self.latest.clear()
         self._ends.clear()
         self._processes.clear()
         self._counters.clear()
         self._fresh_lines.clear()
+
+    def judged_anew(self) -> None:
+        """It has become a CPU job, or is none any more."""
+        self.watch = self.hang = None
+        self.resumed_hang = self.final = False
+        self.next_findings = 0.0
+        self.pooled_through = -1
 
     def fresh_io(self) -> tuple[list[ProcessIo], dict[str, int], bool]:
         """Counters of processes and log lines since the call before, and whether any of them moved."""
@@ -211,24 +219,23 @@ class LiveJob:
             held = self.latest.get(series.series)
             if held is None or held[0] < at_ms:
                 self.latest[series.series] = (at_ms, values)
-        self._slots = {}
+        self._hour = Hour()
         for one in hour:
             if one.series.task == FLAGGED_TASK and "utilization_percent" in one.readings:
                 buckets = one.readings["utilization_percent"]
-                for index in np.flatnonzero(buckets.count):
-                    slot = self._slots.setdefault(first_slot + int(index), [0.0, 0])
-                    slot[0] += float(buckets.mean[index] * buckets.count[index])
-                    slot[1] += int(buckets.count[index])
+                for index in np.flatnonzero(buckets.count).tolist():
+                    count = int(buckets.count[index])
+                    self._hour.add(first_slot + index, float(buckets.mean[index]) * count, count)
         self.restored_through = through
 
-    def pool(self, pooled: list[Pooled], *, through: int) -> None:
+    def pool(self, pooled: list[Pooled], now: float, *, through: int) -> None:
         """The exact sums of all cards, as the store had them when `reports` was `through`."""
         if through < self.pooled_through:
             return
         self.pooled, self.pooled_through = pooled, through
         last = max((one.last_ms for one in pooled), default=None)
         if last is not None:
-            self.last_reading_ms = max(last, self.last_reading_ms or 0)
+            self._read(last, round(now * 1000))
 
     # What is shown
 
@@ -240,21 +247,10 @@ class LiveJob:
         """
         if not self.has_cards or self.is_cpu_job:
             return None
-        last = int((self.ended_at or now) * 1000) // SLOT_MS
         made = int(((self.value or {}).get("created_at") or 0) * 1000) // SLOT_MS
-        # A job may be older than its record.
-        began = min([made, *(slot for slot in self._slots if last - SLOTS < slot <= last)])
-        slots = min(SLOTS, max(1, last + 1 - began))
-        each = -(-slots // SPARK_PARTS)
-        first = last + 1 - each * -(-slots // each)
-        return [self._mean_of(range(part, part + each)) for part in range(first, last + 1, each)]
+        return (self._hour or Hour()).means(made, int((self.ended_at or now) * 1000) // SLOT_MS)
 
     # Helpers
-
-    def _mean_of(self, slots: range) -> float | None:
-        held = [self._slots[slot] for slot in slots if slot in self._slots]
-        count = sum(number for _, number in held)
-        return round(sum(total for total, _ in held) / count, 1) if count else None
 
     def _keep(self, sample: Sample, now_ms: int, stale_seconds: float) -> bool:
         """Take a sample as the last of its series; False where it is older than the one held."""
@@ -267,26 +263,23 @@ class LiveJob:
             return False
         self.latest[sample.series] = (sample.at_ms, sample.values)
         if sample.series.kind in DEVICE_KINDS and sample.values[0] is not None:
-            last = self.last_reading_ms
-            self.last_reading_ms = sample.at_ms if last is None or last > now_ms else max(last, sample.at_ms)
+            self._read(sample.at_ms, now_ms)
             if held is not None and 0 < sample.at_ms - held[0] <= stale_seconds * 1000:
                 seconds = (sample.at_ms - held[0]) / 1000
                 self.usage.card_seconds += seconds
                 self.usage.idle_card_seconds += seconds * (1 - sample.values[0] / 100)
         return True
 
+    def _read(self, at_ms: int, now_ms: int) -> None:
+        """A card gave a reading; where a clock goes ahead, it was read now at the latest."""
+        self.last_reading_ms = max(self.last_reading_ms or 0, min(at_ms, now_ms))
+
     def _spark(self, sample: Sample) -> None:
         value = sample.values[0]
         if value is None or sample.series.task != FLAGGED_TASK:
             return
-        number = sample.at_ms // SLOT_MS
-        slot = self._slots.get(number)
-        if slot is None:
-            slot = self._slots[number] = [0.0, 0]
-            for old in [one for one in self._slots if one <= number - 2 * SLOTS]:
-                del self._slots[old]
-        slot[0] += value
-        slot[1] += 1
+        self._hour = self._hour or Hour()
+        self._hour.add(sample.at_ms // SLOT_MS, value)
 
     def _process(self, sample: Sample) -> None:
         read, written = sample.values

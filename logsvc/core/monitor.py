@@ -23,9 +23,10 @@ from logsvc.core.hang import HangRules, HangWatch, hung
 from logsvc.core.hang_use import movement
 from logsvc.core.held import is_over, settled
 from logsvc.core.journal import Journal, moment
-from logsvc.core.live import SLOT_MS, SLOTS, LiveJob
+from logsvc.core.live import LiveJob
 from logsvc.core.low_use import flagged_mean, low_utilization
 from logsvc.core.samples import Report, SamplerReport
+from logsvc.core.spark import SLOT_MS, SLOTS
 from logsvc.errors import LogsvcError
 from logsvc.model.chunk import Chunk
 from logsvc.model.job import JOB_KIND
@@ -35,6 +36,7 @@ from logsvc.settings import Settings
 
 LOOK_SECONDS = 2.0
 MINUTE_MS = 60_000
+RESTORE_SECONDS = 60.0  # between two attempts to read the last hour of a job
 RATE_MS = 15_000  # between two samples of a log's rate
 FLAGS = ("low_utilization", "hung")
 FINDING_READINGS = frozenset(("utilization_percent", "memory_used_bytes", "memory_total_bytes", "process_count"))
@@ -108,12 +110,14 @@ class Monitor:
     def described(self, value: dict[str, Any]) -> None:
         """The record of a job is this now."""
         live = self._live(value["id"])
-        before = live.ended_at
+        before, was_cpu_job = live.ended_at, live.is_cpu_job
         live.value = value
         if live.ended_at is None:
             live.final = False
         elif before is None:
             live.ended()
+        if live.is_cpu_job != was_cpu_job:
+            live.judged_anew()
         self._watched.add(live.id)
 
     def sampled(self, report: Report, new: int) -> None:
@@ -136,8 +140,7 @@ class Monitor:
         asked = [self._jobs[job] for job in jobs if job in self._jobs]
         await self._pool([live for live in asked if not live.is_pooled])
         for live in asked:
-            if not live.is_restored and live.has_cards:
-                await self._restore(live)
+            await self._restore(live)
 
     async def judge(self) -> None:
         """Let the manual's flag of all jobs be of this moment."""
@@ -215,23 +218,29 @@ class Monitor:
         now = self._clock.now()
         ended = live.ended_at
         if ended is None:
-            if not live.is_restored and live.has_cards:
-                await self._restore(live)
-            if live.reports and not live.is_cpu_job and now >= live.next_cycle:
+            await self._restore(live)
+            if (live.reports or live.resumed_hang) and not live.is_cpu_job and now >= live.next_cycle:
                 live.next_cycle = now + self._settings.hang_cycle_seconds
                 await self._cycle(live, now)
-            if now >= live.next_findings:
-                live.sampled_since_look = False
-                started = self._clock.monotonic()
-                await self._find(live, now)
-                took = self._clock.monotonic() - started
-                live.next_findings = now + max(self._settings.findings_interval_seconds, took / FINDINGS_SHARE)
+            if now >= live.next_findings and live.ended_at is None:
+                await self._find_timed(live, now)
         elif not live.final or live.sampled_since_look:
-            live.sampled_since_look = False
-            live.final = await self._find(live, ended, final=True)
-            self._checkpoints.forget(live.id)
+            if now >= live.next_findings:
+                live.final = await self._find_timed(live, ended, final=True)
+                self._checkpoints.forget(live.id)
         elif not live.unwritten:
             self._watched.discard(live.id)
+
+    async def _find_timed(self, live: LiveJob, at: float, *, final: bool = False) -> bool:
+        """As `_find`; the next time is not before a while, however often samples come or it fails."""
+        interval = self._settings.findings_interval_seconds
+        live.sampled_since_look = False
+        live.next_findings = self._clock.now() + interval
+        started = self._clock.monotonic()
+        done = await self._find(live, at, final=final)
+        took = self._clock.monotonic() - started
+        live.next_findings += max(0.0, took / FINDINGS_SHARE - interval)
+        return done
 
     async def _cycle(self, live: LiveJob, now: float) -> None:
         rules = self._hang_rules
@@ -239,10 +248,15 @@ class Monitor:
             rules = replace(rules, hang_detect_minutes=live.hang_detect_minutes)
         watch = live.watch = live.watch or HangWatch(rules)
         watch.rules = rules
-        query = SampleQuery(round((now - watch.window_seconds) * 1000), round(now * 1000) + 1, readings=UTILIZATION)
+        query = SampleQuery(round((now - watch.reach_seconds) * 1000), round(now * 1000) + 1, readings=UTILIZATION)
         cards = await self._samples.raw_samples(live.id, query)
         processes, lines, moved = live.fresh_io()
-        live.hang = watch.cycle(round(now * 1000), processes=processes, cards=cards, log_lines=lines)
+        hang = await asyncio.to_thread(
+            watch.cycle, round(now * 1000), processes=processes, cards=cards, log_lines=lines
+        )
+        if live.watch is not watch:
+            return  # the job ended meanwhile: nothing of it hangs
+        live.hang = hang
         live.processes = dict(watch.processes)
         if live.resumed_hang:
             use = movement(cards, window_ms=rules.hang_window_minutes * MINUTE_MS)
@@ -273,6 +287,8 @@ class Monitor:
                 hang=live.hang,
             )
             found = await asyncio.to_thread(findings_of, view, self._limits)
+        if not final and live.ended_at is not None:
+            return False  # it ended meanwhile, and is looked at as of its end
         # The sums may have been read again since: the manual's flag is of those of this moment.
         flagged = await self._flag(live)
         found = [one for one in found if one.name not in LOW]
@@ -308,7 +324,7 @@ class Monitor:
         through = [live.reports for live in lives]  # samples that come while the store is asked are for the next time
         pooled = await self._samples.pooled([live.id for live in lives]) if lives else {}
         for live, reports in zip(lives, through, strict=True):
-            live.pool(list(pooled.get(live.id, ())), through=reports)
+            live.pool(list(pooled.get(live.id, ())), self._clock.now(), through=reports)
             if live.value is None:
                 await self._load(live)
             await self._flag(live)
@@ -316,11 +332,15 @@ class Monitor:
     async def _load(self, live: LiveJob) -> None:
         """Read the record of a job that a chunk or a sample made."""
         record = await self._records.get(JOB_KIND, live.id)
-        live.value = record.value if record else None
+        if live.value is None and record is not None:  # what was described meanwhile is younger
+            live.value = record.value
 
     async def _restore(self, live: LiveJob) -> None:
-        """Last readings and the last hour, from the store."""
-        now_ms = round((live.ended_at or self._clock.now()) * 1000)
+        """Last readings and the last hour, from the store, where they are not of all samples."""
+        now = self._clock.now()
+        if live.is_restored or not live.has_cards or now < live.next_restore:
+            return
+        now_ms = round((live.ended_at or now) * 1000)
         last_slot = now_ms // SLOT_MS
         first_slot = last_slot - SLOTS + 1
         kinds = (*DEVICE_KINDS, "host", "mount")
@@ -329,30 +349,34 @@ class Monitor:
             first_slot * SLOT_MS, (last_slot + 1) * SLOT_MS, tasks=frozenset(("worker-0",)), readings=UTILIZATION
         )
         through = live.late
-        live.restore(
-            await self._samples.raw_samples(live.id, recent) if live.ended_at is None else (),
-            await self._samples.bucketed_samples(live.id, hour, buckets=SLOTS),
-            first_slot,
-            through=through,
-        )
+        try:
+            cards = await self._samples.raw_samples(live.id, recent) if live.ended_at is None else ()
+            slots = await self._samples.bucketed_samples(live.id, hour, buckets=SLOTS)
+        except LogsvcError as error:  # damage to the samples of one job hides no other job
+            live.next_restore = now + RESTORE_SECONDS
+            log.warning("restore_put_off", extra={"job": live.id, "code": error.code, "reason": error.message})
+            return
+        live.restore(cards, slots, first_slot, through=through)
 
     async def _write_rates(self, at_ms: int) -> None:
         """Lines and bytes of each task since the last time, as samples."""
-        for job in list(self._watched):
-            live = self._jobs[job]
-            rates, live.unwritten = live.unwritten, {}
-            last_ms = round((live.ended_at or 0) * 1000) - 1  # of the job's life, which a chart shows
-            counted_ms = last_ms if self._written_ms < last_ms < at_ms else at_ms
-            samples = [
-                Sample(SeriesName(task, "log", ""), counted_ms, (float(rate.lines), float(rate.bytes)))
-                for task, rate in rates.items()
-            ]
-            if samples:
-                try:
-                    await self._samples.add_samples(job, samples)
-                except LogsvcError as error:  # a rate is worth no more than a warning
-                    log.warning("log_rate_lost", extra={"job": job, "code": error.code, "reason": error.message})
+        spoken = [live for job in self._watched if (live := self._jobs[job]).unwritten]
+        # All at once: the store makes them durable together, where one after the other waits for each.
+        await asyncio.gather(*(self._write_rate(live, at_ms) for live in spoken))
         self._written_ms = at_ms
+
+    async def _write_rate(self, live: LiveJob, at_ms: int) -> None:
+        rates, live.unwritten = live.unwritten, {}
+        last_ms = round((live.ended_at or 0) * 1000) - 1  # of the job's life, which a chart shows
+        counted_ms = last_ms if self._written_ms < last_ms < at_ms else at_ms
+        samples = [
+            Sample(SeriesName(task, "log", ""), counted_ms, (float(rate.lines), float(rate.bytes)))
+            for task, rate in rates.items()
+        ]
+        try:
+            await self._samples.add_samples(live.id, samples)
+        except LogsvcError as error:  # a rate is worth no more than a warning
+            log.warning("log_rate_lost", extra={"job": live.id, "code": error.code, "reason": error.message})
 
     # Helpers
 

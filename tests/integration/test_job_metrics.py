@@ -177,6 +177,11 @@ async def test_jobs_and_cards_are_bounded_and_what_is_left_out_is_told(served: S
     cards = [dict(labels)["job_id"] for labels in found["logsvc_job_accelerator_utilization_ratio"]]
     assert cards == ["metrics-3"] * 3
     assert found["logsvc_metrics_jobs_left_out"] == {(): 3.0}
+    for job in ("metrics-1", "metrics-2"):
+        await served.http.put(f"/api/v1/jobs/{job}", json={"status": "failed"})
+    assert (await scraped(served))["logsvc_metrics_jobs_left_out"] == {
+        (): 1.0
+    }  # an ended one has no cards to leave out
 
 
 async def test_a_job_that_waited_has_not_run_since(served: Served, clock: HandClock) -> None:

@@ -72,7 +72,7 @@ class Job:
         return [ProcessIo(task, pid, self.now_ms, *io) for (task, pid), io in self.counters.items()]
 
     def _cards(self) -> list[RawSeries]:
-        start = max(self.began_ms, self.now_ms - int(1000 * self.watch.window_seconds))
+        start = max(self.began_ms, self.now_ms - int(1000 * self.watch.reach_seconds))
         at_ms = np.arange(start // STEP_MS * STEP_MS, self.now_ms, STEP_MS)
         return [series(task, device, at_ms, use(at_ms)) for (task, device), use in self.use.items()]
 

@@ -328,3 +328,21 @@ def test_a_hang_always_has_its_proof_and_is_always_found(acts: list[str]) -> Non
         assert not (moved and stage)
         assert stage < 2 or before == 2 or (seen and still >= 7 and calm >= 4)
     assert stage == 2
+
+
+@pytest.mark.parametrize("minutes", [1, 3, 10])
+def test_looks_that_are_far_apart_are_no_missing_samples(minutes: int) -> None:
+    job = Job(HangRules(hang_cycle_seconds=60.0 * minutes))
+    states = []
+    for _ in range(60 // minutes):
+        job.now_ms += (minutes - 1) * 60_000
+        states.append(job.look())
+    assert states[-1].stage == 2
+
+
+def test_a_node_whose_clock_is_behind_is_judged() -> None:
+    """Its newest readings are as old as the clock is behind, and so are those of the window before."""
+    job = Job()
+    behind_ms = 4 * 60_000
+    job.use = {("worker-0", "0"): lambda at_ms: np.where(at_ms < job.now_ms - behind_ms, 100.0, np.nan)}
+    assert job.minutes(40)[-1].stage == 2
