@@ -88,7 +88,7 @@ class Child:
         kill_group(process)
         try:
             process.wait(KILLED_SECONDS)
-            helpers.discard(process.pid)
+            helpers.pop(process.pid, None)
         except subprocess.TimeoutExpired:
             self.stuck = process
 
@@ -99,7 +99,7 @@ class Child:
         if self.stuck is not None:
             if self.stuck.poll() is None:
                 raise Hung(f"the process that asks hangs in the kernel and cannot be killed (pid {self.stuck.pid})")
-            helpers.discard(self.stuck.pid)
+            helpers.pop(self.stuck.pid, None)
             self.stuck = None
         home = str(Path(collectors.__file__).parent.parent)  # a folder, or the single file
         try:
@@ -113,7 +113,7 @@ class Child:
         except OSError as exc:
             raise Failed(f"{sys.executable}: {exc.strerror}") from exc
         self._process = process
-        helpers.add(process.pid)
+        helpers[process.pid] = process
         self._line(process, time.monotonic() + START_SECONDS, START_SECONDS)
         return process
 
@@ -195,10 +195,16 @@ def serve(target: str) -> None:
 def answering(target: str) -> Answer:
     """In the child: a sampler that is asked by words."""
     sampler: Sampler = _named(target)()
+    is_open = False
 
     def answer(question: Any) -> Any:
+        nonlocal is_open
         if question == "open":
-            return sampler.open()
+            sampler.open()
+            is_open = True
+            return None
+        if not is_open:
+            raise Failed("the process that asks had ended")
         return {"readings": sampler.sample(), "remark": sampler.remark}
 
     return answer

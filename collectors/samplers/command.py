@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
@@ -14,19 +15,25 @@ from collectors.samplers import Absent, Failed, Hung
 TOOL_SECONDS = 4.5  # less than CUT_SECONDS: it is killed before its sampler is given up
 KILLED_SECONDS = 0.2  # in this time a killed process is gone, unless the driver holds it
 OUTPUT_BYTES = 4 << 20
+LOOK_SECONDS = 0.1  # so often it is seen how much has come
 WORDS = 200  # characters of what a tool says of its failure
 
 # Tools answer in the language of the environment; figures are read in this one.
 PLAIN = {"LC_ALL": "C", "LANG": "C", "LANGUAGE": "C"}
 
-helpers: set[int] = set()  # pids of processes that samplers have started: they are no job's
+helpers: dict[int, subprocess.Popen[bytes]] = {}  # what samplers have started, by pid: they are no job's
 
 
 class Tool:
     """Runs one command at a time."""
 
-    def __init__(self, seconds: float = TOOL_SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float = TOOL_SECONDS, *, leads: bool = True) -> None:
+        """
+        Args:
+            seconds: for one run.
+            leads: it gets a session of its own, which is killed as a whole; else it ends with ours.
+        """
+        self._seconds, self._leads = seconds, leads
         self._stuck: Optional[subprocess.Popen[bytes]] = None  # killed, and not gone
 
     def output(
@@ -64,7 +71,7 @@ class Tool:
     def close(self) -> None:
         """Take note of a killed one that is gone by now; may be called twice."""
         if self._stuck is not None and self._stuck.poll() is not None:
-            helpers.discard(self._stuck.pid)
+            helpers.pop(self._stuck.pid, None)
             self._stuck = None
 
     def _run(self, command: Sequence[str], out: int, err: int, seconds: float, variables: Mapping[str, str]) -> int:
@@ -77,25 +84,34 @@ class Tool:
                 stdout=out,
                 stderr=err,
                 env={**os.environ, **PLAIN, **variables},
-                start_new_session=True,
+                start_new_session=self._leads,
             )
         except (FileNotFoundError, PermissionError) as exc:
             raise Absent(f"{name}: {exc.strerror}") from exc
         except OSError as exc:
             raise Failed(f"{name}: {exc.strerror}") from exc
-        helpers.add(process.pid)
+        helpers[process.pid] = process
         try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            kill_group(process)
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0 and _size(out) + _size(err) <= OUTPUT_BYTES:
+                try:
+                    return process.wait(min(LOOK_SECONDS, left))
+                except subprocess.TimeoutExpired:
+                    pass
+            if self._leads:
+                kill_group(process)
+            else:
+                process.kill()
             try:
                 process.wait(KILLED_SECONDS)
             except subprocess.TimeoutExpired:
                 self._stuck = process
-            raise Hung(f"{name} gave no answer in {seconds:.1f} s") from None
+            if left > 0:
+                raise Failed(f"{name} prints more than {OUTPUT_BYTES:,} bytes")
+            raise Hung(f"{name} gave no answer in {seconds:.1f} s")
         finally:
             if self._stuck is None:
-                helpers.discard(process.pid)
+                helpers.pop(process.pid, None)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -104,6 +120,17 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
+
+
+def end_helpers() -> None:
+    """Kill what samplers have started and what still runs: who waits for it goes, too."""
+    for process in list(helpers.values()):
+        if process.poll() is None:
+            kill_group(process)
+
+
+def _size(fd: int) -> int:
+    return os.fstat(fd).st_size
 
 
 def _content(fd: int) -> bytes:

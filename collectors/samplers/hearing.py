@@ -42,7 +42,7 @@ def heard(
         raise Failed(f"{command[0]}: {exc.strerror}") from exc
     finally:
         os.close(theirs)
-    helpers.add(process.pid)
+    helpers[process.pid] = process
     text, until = b"", time.monotonic() + seconds
     try:
         while len(text) < HEARD_BYTES:
@@ -59,7 +59,7 @@ def heard(
         kill_group(process)
         try:
             process.wait(KILLED_SECONDS)
-            helpers.discard(process.pid)
+            helpers.pop(process.pid, None)
         except subprocess.TimeoutExpired:
             pass  # held by the driver: it is no job's, and whoever asks next says that nothing answers
     return _decoded(text)

@@ -16,7 +16,7 @@ from typing import Optional
 
 from collectors.samplers import Absent, Failed, Hung, MountReading, Reading
 from collectors.samplers.child import Child
-from collectors.samplers.command import TOOL_SECONDS
+from collectors.samplers.command import TOOL_SECONDS, helpers
 
 MOUNTS_SECONDS = 30.0  # from one look to the next
 ASIDE_SECONDS = 60.0  # until a mount that hung is asked again
@@ -60,13 +60,16 @@ class Mounts:
         began = self._clock()
         readings: list[Reading] = []
         hanging = []
-        for path in self._paths():
+        # What has hung comes last, the longest ago first: it takes nobody else's time.
+        for path in sorted(self._paths(), key=lambda path: self._aside.get(path, 0.0)):
             if self._is_aside(path, began):
                 hanging.append(path)
                 continue
             left = began + self._seconds - self._clock()
-            if left < self._seconds / 10:
-                break  # a mount before this one has used the time; next time it is set aside
+            if left < self._seconds / 10:  # one before this one has used the time
+                if path in self._aside:
+                    hanging.append(path)
+                continue
             try:
                 answer = self._child.ask(path, left)
             except Hung:
@@ -74,7 +77,9 @@ class Mounts:
                 self._set_aside(path)
                 continue
             except (Absent, Failed):
+                self._aside.pop(path, None)
                 continue  # not there, or not for us
+            self._aside.pop(path, None)
             readings.append(MountReading(path, *answer))
         self.remark = f"no answer from {', '.join(hanging)}" if hanging else ""
         return readings
@@ -96,6 +101,7 @@ class Mounts:
     def _is_aside(self, path: str, now: float) -> bool:
         stuck = self._stuck.get(path)
         if stuck is not None and stuck.poll() is not None:
+            helpers.pop(stuck.pid, None)
             del self._stuck[path]
         return path in self._stuck or now < self._aside.get(path, 0.0)
 

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
-from collectors.samplers import Absent, DeviceReading, Failed, Reading
+from collectors.samplers import OPEN_SECONDS, Absent, DeviceReading, Failed, Reading
 from collectors.samplers.command import Tool
 from collectors.samplers.nvidia_smi import PROGRAM, cards_by_text
 
@@ -41,7 +41,7 @@ class Nvidia:
         self.name, self.remark = "nvidia", ""
         self._nvml, self._proc = nvml, proc
         self._cards: Optional[_Cards] = None
-        self._tool = Tool()
+        self._tool = Tool(leads=False)  # a child is killed with it
 
     def open(self) -> None:
         """See `Sampler`."""
@@ -54,7 +54,7 @@ class Nvidia:
             except Absent:
                 if shutil.which(PROGRAM) is None:
                     raise
-        cards_by_text(self._tool, count_processes=False)
+        cards_by_text(self._tool, seconds=OPEN_SECONDS / 3, count_processes=False)
 
     def sample(self) -> list[Reading]:
         """See `Sampler`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+import time
 from collections import Counter
 from typing import Optional
 
@@ -15,25 +16,30 @@ from collectors.samplers import DeviceReading, Failed
 from collectors.samplers.command import Tool
 
 PROGRAM = "nvidia-smi"
+TEXT_SECONDS = 4.0  # for one sample; less than the process that asks has to answer, which kills it itself
 COLUMNS = ("index", "uuid", "utilization.gpu", "memory.used", "memory.total", "power.draw", "temperature.gpu")
 UNITS = {"": 1.0, "%": 1.0, "W": 1.0, "MiB": float(1 << 20)}
 _HEAD = re.compile(r"([a-z_.]+)(?: \[([^]]*)\])?")
 _CELL = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)(?: ([A-Za-z%]+))?")
 
 
-def cards_by_text(tool: Tool, *, count_processes: bool) -> list[DeviceReading]:
+def cards_by_text(tool: Tool, *, count_processes: bool, seconds: float = TEXT_SECONDS) -> list[DeviceReading]:
     """
     Every card that it lists.
 
     Args:
         count_processes: whether the pids that it lists can be those of all processes on a card.
+        seconds: for all that is asked.
 
     Raises: Absent, Failed, Hung.
     """
-    cards = parse_cards(tool.output([PROGRAM, f"--query-gpu={','.join(COLUMNS)}", "--format=csv"]))
+    until = time.monotonic() + seconds
+    question = f"--query-gpu={','.join(COLUMNS)}"
+    cards = parse_cards(tool.output([PROGRAM, question, "--format=csv"], seconds=seconds))
     if not count_processes:
         return cards
-    pids = parse_processes(tool.output([PROGRAM, "--query-compute-apps=gpu_uuid,pid", "--format=csv"]))
+    left = max(0.1, until - time.monotonic())
+    pids = parse_processes(tool.output([PROGRAM, "--query-compute-apps=gpu_uuid,pid", "--format=csv"], seconds=left))
     counts = Counter(card.uuid for card in cards)
     return [
         card._replace(process_count=len(pids.get(card.uuid, ())), pids=pids.get(card.uuid, ()))

@@ -101,7 +101,7 @@ class Processes:
         children = {pid: stat.started for pid, stat in stats.items() if stat.parent == os.getpid()}
         fresh = {pid for pid, started in children.items() if self._children.get(pid) != started} - {self._command}
         self._children = children
-        ours = _descendants(stats, (helpers & stats.keys()) | fresh)
+        ours = _descendants(stats, (helpers.keys() & stats.keys()) | fresh)
         others = {pid: met for pid, met in self._met.items() if pid not in ours and not met.is_collector}
         if self._command is not None:
             self._kin = {pid: start for pid, start in self._kin.items() if pid in stats and stats[pid].started == start}

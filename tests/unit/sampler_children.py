@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from collectors.samplers import Absent, DeviceReading, Failed, Reading
+from collectors.samplers.command import Tool
 from collectors.samplers.mounts import fill
 
 
@@ -28,6 +29,8 @@ def do(question: list[Any]) -> Any:
     if what == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(3600)
+    if what == "tool":
+        return Tool(leads=False).output(["/bin/sh", "-c", *given])
     if what == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if what == "end":

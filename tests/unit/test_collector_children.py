@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +15,8 @@ import pytest
 
 from collectors.samplers import Absent, DeviceReading, Failed, Hung, MountReading
 from collectors.samplers.child import Child, InChild
-from collectors.samplers.command import OUTPUT_BYTES, Tool, helpers
-from collectors.samplers.mounts import ASIDE_SECONDS, Mounts
+from collectors.samplers.command import OUTPUT_BYTES, Tool, end_helpers, helpers
+from collectors.samplers.mounts import ASIDE_SECONDS, MOUNTS_SECONDS, Mounts
 
 HERE = Path(__file__).parent
 SOON = 0.3  # seconds until what hangs is given up here
@@ -96,7 +99,7 @@ def test_no_child_is_started_beside_one_that_cannot_be_killed(child: Child, monk
     for _ in range(3):
         with pytest.raises(Hung):
             child.ask(["hang"], 0.01)
-    assert child.stuck is not None and child.stuck.pid == pid and helpers == {pid}
+    assert child.stuck is not None and child.stuck.pid == pid and helpers.keys() == {pid}
     with pytest.raises(Hung, match=rf"cannot be killed \(pid {pid}\)"):
         child.ask(["pid"])
     os.kill(pid, 9)
@@ -117,6 +120,27 @@ def test_a_sampler_in_a_child() -> None:
         sampler.close()
     with pytest.raises(Absent):
         InChild("nvidia", "sampler_children:Cards", lambda: False).open()
+
+
+def test_a_child_that_ended_at_rest_is_opened_before_it_is_asked() -> None:
+    """A fresh one has not found out yet by what the cards are read."""
+    sampler = InChild("nvidia", "sampler_children:Cards", lambda: True)
+    sampler.open()
+    (pid,) = helpers
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(Failed, match="the process that asks had ended"):
+        sampler.sample()
+    sampler.close()
+    sampler.open()
+    assert len(sampler.sample()) == 1
+    sampler.close()
+
+
+def test_a_tool_of_a_child_is_killed_with_it(child: Child, tmp_path: Path) -> None:
+    with pytest.raises(Hung):
+        child.ask(["tool", f"echo $$ > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/pid; exec sleep 3600"], 2 * SOON)
+    wait_gone(int((tmp_path / "pid").read_text()))
 
 
 @pytest.fixture
@@ -152,6 +176,37 @@ def test_a_tool_that_fails_says_how(tool: Callable[[str], list[str]], script: st
     with pytest.raises(Failed) as caught:
         Tool().output(tool(script))
     assert str(caught.value).startswith(words) and not isinstance(caught.value, Hung)
+
+
+def test_a_tool_that_prints_without_end_is_killed_before_it_has_filled_the_disk(
+    tool: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    script = tool(f"echo $$ > {tmp_path}/pid; while :; do head -c 1000000 /dev/zero; sleep 0.02; done")
+    began = time.monotonic()
+    with pytest.raises(Failed, match="smi prints more than"):
+        Tool(600.0).output(script)
+    assert time.monotonic() - began < 300 and not helpers
+    wait_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_who_ends_leaves_no_tool_behind(tool: Callable[[str], list[str]], tmp_path: Path) -> None:
+    script = tool(f"sleep 3600 & echo $! > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/pid; wait")
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            Tool(600.0).output(script)
+        except Failed as exc:
+            said.append(str(exc))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not (tmp_path / "pid").exists():
+        asking.join(0.01)
+    end_helpers()
+    asking.join()
+    assert said == ["smi: was ended by signal 9"] and not helpers
+    wait_gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_tool_that_is_not_there_is_absent(tmp_path: Path) -> None:
@@ -228,12 +283,38 @@ def test_a_mount_that_never_answers_is_set_aside(tmp_path: Path) -> None:
         assert len(helpers) == 1
         assert sampled() == ["a", "z"] and mounts.remark == f"no answer from {places[1]}"
         pids = set(helpers)
-        assert sampled() == ["a", "z"] and helpers == pids  # not asked
+        assert sampled() == ["a", "z"] and helpers.keys() == pids  # not asked
         now[0] += ASIDE_SECONDS + 1
-        assert sampled() == ["a", "z"] and helpers != pids  # asked, and hung again
+        assert sampled() == ["a", "z"] and helpers.keys() != pids  # asked, and hung again
     finally:
         mounts.close()
     assert not helpers
+
+
+def test_mounts_that_never_answer_take_no_time_from_the_others(tmp_path: Path) -> None:
+    """Not even two that stand before them, each asked again when the other one is set aside."""
+    places = tuple(str(tmp_path / name) for name in ("1-gone", "2-gone", "there"))
+    for place in places:
+        os.mkdir(place)
+    past = [0.0]
+    mounts = Mounts(
+        table=os.devnull,
+        places=places,
+        target="sampler_children:hanging_filler",
+        seconds=SOON,
+        clock=lambda: time.monotonic() + past[0],
+    )
+    found, remarks = [], []
+    try:
+        mounts.open()
+        for _ in range(6):
+            found.append([reading.path for reading in mounts.sample() if isinstance(reading, MountReading)])
+            remarks.append(mounts.remark)
+            past[0] += MOUNTS_SECONDS
+    finally:
+        mounts.close()
+    assert found[2:] == [[places[2]]] * 4  # two looks, until both are known to hang
+    assert all(place in remark for remark in remarks[2:] for place in places[:2])
 
 
 ON_A_REAL_MOUNT = """

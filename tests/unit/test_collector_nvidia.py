@@ -10,11 +10,12 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from collectors.samplers import Absent, DeviceReading, Failed
+from collectors.samplers import Absent, DeviceReading, Failed, nvidia_smi
 from collectors.samplers import nvidia as nvidia_module
 from collectors.samplers.child import InChild
+from collectors.samplers.command import TOOL_SECONDS
 from collectors.samplers.nvidia import Nvidia, is_here
-from collectors.samplers.nvidia_smi import parse_cards, parse_processes
+from collectors.samplers.nvidia_smi import TEXT_SECONDS, cards_by_text, parse_cards, parse_processes
 from fake_nvml import FakeCard, FakeNvml, installed
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "accelerators" / "nvidia-smi"
@@ -233,6 +234,21 @@ def test_text_of_an_unknown_form_is_told_and_not_guessed(text: str, words: str) 
     with pytest.raises(Failed) as caught:
         parse_cards(text)
     assert str(caught.value).startswith(words)
+
+
+def test_all_that_is_asked_of_the_tool_shares_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever waits for the answers would kill the process that asks, and not the tool."""
+    now, asked = [0.0], []
+    monkeypatch.setattr(nvidia_smi.time, "monotonic", lambda: now[0])
+
+    class Slow:
+        def output(self, command: list[str], *, seconds: float) -> str:
+            asked.append(seconds)
+            now[0] += 3.0
+            return HEAD if "compute" not in command[1] else "gpu_uuid, pid\n"
+
+    assert cards_by_text(Slow(), count_processes=True) == []  # type: ignore[arg-type]
+    assert asked == [TEXT_SECONDS, TEXT_SECONDS - 3.0] and TEXT_SECONDS < TOOL_SECONDS
 
 
 def test_words_in_the_place_of_a_figure_are_no_reading() -> None:

@@ -121,11 +121,11 @@ def test_the_whole_tree_of_a_command_also_what_has_left_it(worker: Worker) -> No
 def test_what_samplers_start_is_no_job(worker: Worker) -> None:
     process = worker()
     tell(process, "spin")
-    helpers.add(process.pid)
+    helpers[process.pid] = process
     try:
         assert process.pid not in read(Processes(command=process.pid, job=JOB, task="worker-0"))
     finally:
-        helpers.discard(process.pid)
+        del helpers[process.pid]
 
 
 def test_processes_are_found_by_their_environment(worker: Worker) -> None:
