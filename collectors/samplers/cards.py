@@ -54,10 +54,11 @@ def named(text: str) -> Optional[Named]:
     """
     What a visible-devices variable says; None: nothing, all are visible.
 
-    Names behind the first that is none are not visible, as CUDA has it.
+    `void`, or a path, stands in a container that got its cards another way (CDI, mounts). Names behind the first that
+    is none are not visible, as CUDA has it.
     """
     text = text.strip()
-    if text.lower() in ("all", ""):
+    if text.lower() in ("all", "void", "") or text.startswith("/"):
         return None
     names: list[str] = []
     for part in (piece.strip() for piece in text.split(",")):
@@ -69,7 +70,7 @@ def named(text: str) -> Optional[Named]:
         elif _INSTANCE.fullmatch(part) or _UUID.fullmatch(part):
             names.append(part)
         else:
-            break  # -1, NoDevFiles, none, void
+            break  # -1, NoDevFiles, none
     return Named(tuple(dict.fromkeys(names)))
 
 
@@ -84,9 +85,10 @@ def visible(cards: Sequence[DeviceReading], environment: Mapping[str, str]) -> O
     said = False
     for kind in ("gpu", "npu"):
         of_kind = sorted((card for card in cards if card.kind == kind), key=_order)
-        if CONTAINER[kind] in environment or RUNTIME[kind] in environment:
+        of_container = named(environment.get(CONTAINER[kind], ""))
+        if of_container is not None or RUNTIME[kind] in environment:
             said = True
-            of_kind = _of_container(of_kind, named(environment.get(CONTAINER[kind], "")))
+            of_kind = _of_container(of_kind, of_container)
             of_kind = _of_runtime(of_kind, environment.get(RUNTIME[kind]))
         elif any(_names(environment, card.kind) for card in cards if card.kind != kind):
             of_kind = []  # a job that names its NPUs does not use the GPUs beside them

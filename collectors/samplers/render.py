@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from collectors.samplers import DeviceReading, HostReading, MountReading, ProcessReading, Reading
-from collectors.samplers.backlog import Body
+from collectors.samplers import DeviceReading, MountReading, ProcessReading, Reading
+from collectors.samplers.backlog import BODY_ENTRIES, Body
 from collectors.samplers.cards import Home, owners
 from collectors.samplers.lane import Condition
 
-# What lies outside is no reading but a driver's way to say that it has none: -1, 2**64 - 1, 101 %.
+# What lies outside is no reading but a way to say that there is none (-1, 2**64 - 1, 101 %), or that there is no end:
+# file systems over an object store are as large as numbers go.
+BYTES = (0.0, 2.0**63)
 BOUNDS = {
     "utilization_percent": (0.0, 100.0),
-    "memory_used_bytes": (0.0, 2.0**63),
-    "memory_total_bytes": (0.0, 2.0**63),
+    "memory_used_bytes": BYTES,
+    "memory_total_bytes": BYTES,
     "power_watts": (0.0, 1e6),
     "temperature_celsius": (-273.15, 1e4),
     "process_count": (0.0, 1e6),
+    "read_bytes": BYTES,
+    "write_bytes": BYTES,
+    "cpu_percent": (0.0, 100.0),
+    "used_bytes": BYTES,
+    "total_bytes": BYTES,
 }
 REASON_CHARACTERS = 500
 
@@ -28,6 +35,19 @@ class Taken(NamedTuple):
 
     at: float
     readings: Sequence[Reading]
+
+
+def portions(taken: Sequence[Taken]) -> Iterator[list[Taken]]:
+    """As much as goes into one request, in order; the last may be empty. Much may have come while nothing was sent."""
+    portion: list[Taken] = []
+    entries = 0
+    for entry in taken:
+        if portion and entries + len(entry.readings) > BODY_ENTRIES:
+            yield portion
+            portion, entries = [], 0
+        portion.append(entry)
+        entries += len(entry.readings)
+    yield portion
 
 
 def bodies(
@@ -72,22 +92,15 @@ def _homes_of(reading: Reading, seen: Sequence[DeviceReading], homes: Sequence[H
 
 def _rendered(reading: Reading, at: str) -> tuple[str, dict[str, Any]]:
     """The list that it belongs to, and its JSON."""
+    values = {
+        name: value
+        for name, value in reading._asdict().items()
+        if name in BOUNDS and value is not None and BOUNDS[name][0] <= value <= BOUNDS[name][1]
+    }
     if isinstance(reading, DeviceReading):
-        card: dict[str, Any] = {"at": at, "device": reading.device, "kind": reading.kind}
-        for name, (low, high) in BOUNDS.items():
-            value = getattr(reading, name)
-            if value is not None and low <= value <= high:
-                card[name] = value
-        return "samples", card
+        return "samples", {"at": at, "device": reading.device, "kind": reading.kind, **values}
     if isinstance(reading, ProcessReading):
-        return "process_io", {
-            "at": at,
-            "pid": reading.pid,
-            "read_bytes": reading.read_bytes,
-            "write_bytes": reading.write_bytes,
-        }
-    if isinstance(reading, HostReading):
-        values = {name: value for name, value in reading._asdict().items() if value is not None}
-        return "host", {"at": at, **values}
-    assert isinstance(reading, MountReading)
-    return "mounts", {"at": at, **reading._asdict()}
+        return "process_io", {"at": at, "pid": reading.pid, **values}
+    if isinstance(reading, MountReading):
+        return "mounts", {"at": at, "path": reading.path, "read_only": reading.read_only, **values}
+    return "host", {"at": at, **values}

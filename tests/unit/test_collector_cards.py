@@ -35,7 +35,8 @@ ALL = {"0", "1", "2", "3"}
         ("MIG-GPU-1f2e/3/0", ("MIG-GPU-1f2e/3/0",)),
         ("0,-1,2", ("0",)),
         ("none", ()),
-        ("void", ()),
+        ("void", None),
+        ("/var/run/nvidia-container-devices", None),
         ("-1", ()),
         ("NoDevFiles", ()),
         ("5-2", ()),
@@ -54,8 +55,11 @@ def test_what_a_variable_names(text: str, names: tuple[str, ...] | None) -> None
         (GPUS, {"CUDA_VISIBLE_DEVICES": ""}, set()),
         (GPUS, {"CUDA_VISIBLE_DEVICES": "0,9,1"}, {"0"}),
         (GPUS, {"CUDA_VISIBLE_DEVICES": "GPU-2"}, {"2"}),
-        (GPUS, {"NVIDIA_VISIBLE_DEVICES": "all"}, ALL),
-        (GPUS, {"NVIDIA_VISIBLE_DEVICES": "void"}, set()),
+        (GPUS, {"NVIDIA_VISIBLE_DEVICES": "all"}, None),
+        (GPUS, {"NVIDIA_VISIBLE_DEVICES": "none"}, set()),
+        # of CDI: the container has got its cards another way
+        (GPUS, {"NVIDIA_VISIBLE_DEVICES": "void"}, None),
+        (GPUS, {"NVIDIA_VISIBLE_DEVICES": "void", "CUDA_VISIBLE_DEVICES": "1"}, {"1"}),
         (GPUS, {"NVIDIA_VISIBLE_DEVICES": "1,2"}, {"1", "2"}),
         (GPUS, {"NVIDIA_VISIBLE_DEVICES": "1,2", "CUDA_VISIBLE_DEVICES": "1"}, {"2"}),
         # applied by the container's runtime before we were started: those seen are counted from 0
@@ -69,7 +73,7 @@ def test_what_a_variable_names(text: str, names: tuple[str, ...] | None) -> None
         (NPUS, {"ASCEND_VISIBLE_DEVICES": "8-15", "ASCEND_RT_VISIBLE_DEVICES": "0,1"}, {"8", "9"}),
         (NPUS, {"ASCEND_RT_VISIBLE_DEVICES": "10"}, {"10"}),
         ([*GPUS, *NPUS], {"ASCEND_RT_VISIBLE_DEVICES": "3"}, {"3"}),
-        ([*GPUS, *NPUS], {"NVIDIA_VISIBLE_DEVICES": "all", "ASCEND_VISIBLE_DEVICES": ""}, {str(n) for n in range(16)}),
+        ([*GPUS, *NPUS], {"NVIDIA_VISIBLE_DEVICES": "all", "ASCEND_VISIBLE_DEVICES": ""}, None),
         # many a script sets it wherever it runs
         (NPUS[:2], {"CUDA_VISIBLE_DEVICES": "0", "NVIDIA_VISIBLE_DEVICES": "all"}, {"0", "1"}),
     ],
@@ -79,6 +83,9 @@ def test_which_cards_are_visible(
 ) -> None:
     found = visible(cards, environment)
     assert (None if found is None else {device for _, device in found}) == devices
+
+
+PIDS = (("a", 5000), ("b", 77))
 
 
 def test_whose_card_it_is() -> None:
@@ -91,6 +98,9 @@ def test_whose_card_it_is() -> None:
     assert [owners(card, GPUS, homes) for card in (*GPUS[:2], held, GPUS[3])] == [[one], [one], [two], []]
     assert owners(GPUS[3], GPUS, [three]) == [three]
     assert owners(GPUS[3], GPUS, [one]) == []
+    # `all` stands in every image of CUDA, and names none
+    images = [Home(job, "worker-0", ({"NVIDIA_VISIBLE_DEVICES": "all"},), frozenset({pid})) for job, pid in PIDS]
+    assert [owners(card, GPUS, images) for card in (held, GPUS[3])] == [[images[1]], []]
     told = GPUS[0]._replace(job="b", task="worker-0")
     assert owners(told, GPUS, homes) == [two] and owners(told, GPUS, [one]) == []
 
@@ -104,6 +114,7 @@ def test_readings_become_bodies() -> None:
         ProcessReading(6, 1, 2),
         HostReading(None, 1, 2),
         MountReading("/cache", 1, 2, True),
+        MountReading("/obs", 0, 2**64, False),  # over an object store
     ]
     one = Home("a", "worker-0", ({"CUDA_VISIBLE_DEVICES": "0"},), frozenset({5}), 12.0)
     two = Home("b", "worker-1", ({"CUDA_VISIBLE_DEVICES": "1"},), frozenset({6}))
@@ -111,7 +122,10 @@ def test_readings_become_bodies() -> None:
     at = "2026-11-24T06:00:00.250+00:00"
     around = {
         "host": [{"at": at, "memory_used_bytes": 1, "memory_total_bytes": 2}],
-        "mounts": [{"at": at, "path": "/cache", "used_bytes": 1, "total_bytes": 2, "read_only": True}],
+        "mounts": [
+            {"at": at, "path": "/cache", "used_bytes": 1, "total_bytes": 2, "read_only": True},
+            {"at": at, "path": "/obs", "used_bytes": 0, "read_only": False},
+        ],
         "samplers": [{"name": "nvidia", "state": "ok", "reason": "x" * 500}],
     }
     card = {"at": at, "device": "0", "kind": "gpu", "memory_total_bytes": 80.0, "temperature_celsius": -5.0}
