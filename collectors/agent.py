@@ -28,6 +28,7 @@ from collectors.tailer.discovery import Discovery
 from collectors.tailer.family import Member
 from collectors.tailer.notices import Notices
 from collectors.tailer.rotation import Tailer
+from logsvc.errors import LogsvcError
 
 BACKOFF_SECONDS = 0.5  # first ceiling; doubles with each failure in a row
 BACKOFF_CEILING_SECONDS = 30.0
@@ -123,16 +124,19 @@ class Agent:
         Args:
             command: pid of the one that is run: the job's processes are those that descend from here.
         """
-        self.sampling = engine_for(
-            self.settings,
-            os.environ,
-            self.say,
-            command=command,
-            files=self._tasks_by_files,
-            may_send=lambda: not self.errands,  # a job's start comes first, or it would pass for somebody else's job
-        )
-        if self.sampling:
-            self.sampling.start()
+        try:
+            self.sampling = engine_for(
+                self.settings,
+                os.environ,
+                self.say,
+                command=command,
+                files=self._tasks_by_files,
+                may_send=lambda: not self.errands,  # a job's start comes first, or it would be somebody else's job
+            )
+            if self.sampling:
+                self.sampling.start()
+        except (LogsvcError, OSError, RuntimeError) as exc:  # no token file, no thread: the command and its log go on
+            self.say(f"nothing is sampled: {exc}")
 
     def say(self, text: str) -> None:
         """A line for a person; the same line at most once a minute. From any thread."""

@@ -286,7 +286,8 @@ class _Run:
         sender.join(1.0)
         if self.agent.sampling:
             self.agent.sampling.close(
-                max(LAST_READINGS_SECONDS, deadline - time.monotonic()) if not interrupted else 0.0
+                max(LAST_READINGS_SECONDS, deadline - time.monotonic()) if not interrupted else 0.0,
+                is_over=lambda: _is_interrupted(watched),
             )
         progress.clear()
         reason = str(self._sender_error or self.agent.problem or self.agent.unread() or "not in time")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
@@ -15,14 +16,17 @@ from collectors.client import Client, Refused, Say, Unavailable
 from collectors.samplers import CUT_SECONDS, DeviceReading, Reading, Sampler
 from collectors.samplers.backlog import Backlog, Body, entries_of
 from collectors.samplers.cards import Home
+from collectors.samplers.command import end_helpers
 from collectors.samplers.lane import ABSENT, OK, Clock, Condition, Lane
-from collectors.samplers.render import Taken, bodies
+from collectors.samplers.render import Taken, bodies, portions
 from collectors.shipper import LATER
 
 ENDED = ("succeeded", "failed", "stopped")
 GATHER_SECONDS = 1.0  # what the samplers read at about the same time goes together
 STATES_SECONDS = 60.0  # how samplers are is told so often, even where nothing is read
+SEND_SECONDS = 5.0  # then what was read meanwhile is taken up, however much still waits
 ENDED_SECONDS = 30.0  # so often the service is asked whether a job has ended
+JOIN_SECONDS = 0.05
 BACKOFF_SECONDS, BACKOFF_CEILING_SECONDS = 1.0, 60.0
 
 Homes = Callable[[Sequence[DeviceReading]], Sequence[Home]]  # of all cards that were ever read
@@ -92,16 +96,25 @@ class Engine:
         for lane in self._lanes:
             lane.stop()
 
-    def close(self, seconds: float = 0.0) -> None:
-        """Sample no more, and try so long to send what waits; may be called twice."""
+    def close(self, seconds: float = 0.0, *, is_over: Callable[[], bool] = lambda: False) -> None:
+        """
+        Sample no more, and try so long to send what waits; may be called twice.
+
+        Args:
+            is_over: asked meanwhile; true: nobody wants to wait any more.
+        """
         if self._stop.is_set():
             return
         self.stop_sampling()
         self._deadline = self._clock.monotonic() + seconds
         self._stop.set()
         self._fresh.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        until = time.monotonic() + seconds
+        try:
+            while self._thread.is_alive() and (left := until - time.monotonic()) > 0 and not is_over():
+                self._thread.join(min(left, JOIN_SECONDS))
+        finally:
+            end_helpers()
         if not self._thread.is_alive():
             self._client.close()
         if self.backlog.waiting:
@@ -196,7 +209,7 @@ class Engine:
         here = self._homes(cards)
         self._look_for_ends({home.job for home in here})
         homes = [home for home in here if home.job not in self._expired and home.job not in self._ended]
-        made = bodies(taken, cards, homes, conditions)
+        made = [body for portion in portions(taken) for body in bodies(portion, cards, homes, conditions)]
         return [body for body in made if entries_of(body) or body["samplers"]]
 
     def _look_for_ends(self, jobs: set[str]) -> None:
@@ -223,12 +236,13 @@ class Engine:
         self._told = told
 
     def _send(self) -> None:
-        """All that waits, in order, until the service cannot take more."""
+        """What waits, in order, until the service cannot take more, or for some seconds."""
         if not self._may_send():
             self._retry_at = self._clock.monotonic() + BACKOFF_SECONDS
             return
         alone = self._failures > 0  # a service that is away is asked with little
-        while (body := self.backlog.first(alone=alone)) is not None:
+        until = self._clock.monotonic() + SEND_SECONDS
+        while self._clock.monotonic() < until and (body := self.backlog.first(alone=alone)) is not None:
             try:
                 self._client.call_json("POST", "/samples", body)
             except Unavailable as exc:

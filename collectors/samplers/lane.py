@@ -66,10 +66,15 @@ class Lane:
         self._failures = 0
 
     def start(self) -> None:
-        """Begin; a second call changes nothing."""
+        """Begin; a second call changes nothing, unless the first one got no thread."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"sampler {self.name}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=f"sampler {self.name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as exc:  # the container may have no more
+                self._set(FAILED, str(exc))
+                return
+            self._thread = thread
 
     def stop(self) -> None:
         """Ask no more; a sample that is being taken is not waited for, nor kept. May be called twice."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from collectors.agent import Agent
 from collectors.client import Refused, Unavailable
 from collectors.samplers import OPEN_SECONDS, Absent, DeviceReading, Failed, HostReading, Hung, Reading, Sampler
 from collectors.samplers.backlog import Backlog
@@ -305,6 +307,84 @@ def test_an_outage_of_hours_loses_nothing_and_keeps_the_order() -> None:
     )
     assert len(rig.service.bodies) == 3  # one alone, to see whether it answers; then 5,000 readings in a request
     assert rig.engine.report()["problem"] is None and rig.engine.sent == hours * 720
+
+
+def test_what_came_while_nothing_was_sent_goes_in_requests_that_the_service_takes() -> None:
+    """It takes 10,000 readings; a thousand processes make as many in a minute, and a request may wait longer."""
+    rig = Rig(cards=[Fake()])
+    rig.tick()
+    looks = [[HostReading(float(look))] * 1000 for look in range(12)]
+    for look, readings in enumerate(looks):
+        rig.engine._deliver(START + look, readings)
+    rig.engine.turn()
+    sizes = [len(body.get("host", ())) for body in rig.service.bodies]
+    assert sum(sizes) == 12_000 and max(sizes) <= 5_000
+    uses = [entry["cpu_percent"] for body in rig.service.bodies for entry in body.get("host", ())]
+    assert uses == sorted(uses)
+
+
+def test_what_is_read_is_taken_up_while_much_is_sent() -> None:
+    """Else it would pile up outside of the bound."""
+    rig = Rig(cards=[Fake()], backlog=Backlog())
+    rig.service.does = raising(Unavailable("away"))
+    for _ in range(4):
+        rig.engine._deliver(START, [HostReading(1.0)] * 5000)
+        rig.tick()
+
+    def slow(body: dict[str, Any]) -> None:
+        rig.time.move(3.0)
+
+    rig.service.does = slow
+    rig.time.move(BACKOFF_CEILING_SECONDS)
+    rig.engine.turn()
+    assert len(rig.service.bodies) == 2 and rig.engine.backlog.waiting
+    while rig.engine.backlog.waiting:
+        rig.engine.turn()
+    assert rig.engine.sent == 4 * 5001
+
+
+def test_who_waits_for_the_end_may_stop_waiting() -> None:
+    rig = Rig(cards=[Fake()])
+    rig.service.does = raising(Unavailable("away"))
+    rig.engine.start()
+    wait_for(lambda: rig.engine.problem is not None)
+    asked: list[bool] = []
+
+    def is_over() -> bool:
+        asked.append(True)
+        return len(asked) > 2
+
+    rig.engine.close(3600.0, is_over=is_over)
+    assert len(asked) == 3 and rig.said[-1].endswith("are not sent: away")
+    rig.service.does = None
+    rig.time.move(7200.0)  # its thread ends
+
+
+def test_a_container_without_room_for_a_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    got: list[float] = []
+    lane = Lane(Fake(), EVERY, lambda at, readings: got.append(at), HandClock().clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        lane.start()
+    assert (lane.condition.state, lane.condition.reason) == (FAILED, "can't start new thread")
+    lane.start()
+    wait_for(lambda: lane.condition.state == OK and bool(got))
+    lane.stop()
+
+
+def test_a_command_runs_on_where_nothing_can_be_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BadInput("token file gone: No such file or directory")
+
+    monkeypatch.setattr("collectors.agent.engine_for", refuse)
+    said: list[str] = []
+    agent = Agent(Settings("http://127.0.0.1:9", state_dir=tmp_path), [], said.append, state=None)
+    agent.sample(4711)
+    agent.close()
+    assert said == ["nothing is sampled: token file gone: No such file or directory"] and agent.sampling is None
 
 
 def test_what_has_no_room_is_dropped_oldest_first_and_said() -> None:
