@@ -81,10 +81,8 @@ class Checkpoints:
                 )
         more = found.next is not None or not found.exact
         # The search saw whatever was committed meanwhile; lines behind those known before are for the next look.
-        if not more:
-            held.through[stream.id] = stream.lines
-        elif complete:
-            held.through[stream.id] = complete[-1]["n"]
+        # What gives nothing in its time is not searched again: the next look would get no farther.
+        held.through[stream.id] = complete[-1]["n"] if more and complete else stream.lines
 
 
 def _chosen(streams: Sequence[Stream], start_ms: int) -> list[Stream]:

@@ -302,8 +302,19 @@ def user_lines(data: bytes) -> int:
 
     A record of the platform that began in an earlier chunk counts: that errs towards a job that works.
     """
-    folded = data.lower()
-    if not any(mark in folded for mark in MARKS):
-        return data.count(b"\n") + (not data.endswith(b"\n"))
-    rule = SystemRule()
-    return sum(not rule.feed(line) for line in data.removesuffix(b"\n").split(b"\n"))
+    folded, rule, at, users = data.lower(), SystemRule(), 0, 0
+    places = {mark: folded.find(mark) for mark in MARKS}  # of the next of each, -1: none
+    while at < len(data):
+        if rule.quiet:  # lines are only looked at from the next mark on
+            places = {mark: folded.find(mark, at) if 0 <= place < at else place for mark, place in places.items()}
+            mark_at = min((place for place in places.values() if place >= 0), default=None)
+            if mark_at is None:
+                return users + data.count(b"\n", at) + (not data.endswith(b"\n"))
+            marked = data.rfind(b"\n", at, mark_at) + 1 or at
+            users += data.count(b"\n", at, marked)
+            at = marked
+        end = data.find(b"\n", at)
+        line = data[at:end] if end >= 0 else data[at:]
+        users += not rule.feed(line)
+        at += len(line) + 1
+    return users

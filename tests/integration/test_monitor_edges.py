@@ -17,6 +17,7 @@ from logsvc.core import monitor
 from logsvc.core.clock import rfc3339
 from logsvc.core.findings.finding import Finding
 from logsvc.model.job import JOB_KIND
+from logsvc.model.query import Matches, SearchQuery
 from logsvc.model.sample import Sample, SampleQuery
 from logsvc.ports import RawSeries
 
@@ -191,3 +192,22 @@ async def test_samples_that_come_after_the_end_are_looked_at_once_a_minute(
     rig.clock.move(2)
     await rig.monitor.look()
     assert looks == 2
+
+
+async def test_a_log_that_takes_too_long_to_search_is_not_searched_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int | None] = []
+
+    async def unfinished(stream_id: str, query: SearchQuery) -> Matches:
+        searched.append(query.after)
+        return Matches(None, exact=False, scanned_bytes=0, matches=[], next=None, preceding=None)
+
+    monkeypatch.setattr(rig.store, "matches", unfinished)
+    for data in (b"a\nb\nc\n", b"", b"d\n"):
+        if data:
+            await rig.write("e-long", data)
+        await rig.report("e-long", 80)
+        await rig.monitor.look()
+        rig.clock.move(60)
+    assert searched == [0, 3]
