@@ -41,6 +41,8 @@ class ServiceProcess:
         self.port = port or free_port()
         self.log = folder.parent / f"{folder.name}.log"
         self.token = ""
+        # What may not stand in its log, besides its token; tests add theirs.
+        self.secrets = {value for name, value in settings.items() if name in ("webhook_url", "webhook_secret")}
         self._prefix = prefix
         self._preexec = preexec
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGSVC_")} | {
@@ -79,16 +81,22 @@ class ServiceProcess:
         return self
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the service and whatever runs it; waits for its end."""
+        """Send a signal to the service and whatever runs it; waits for its end. Its log must have kept its secrets."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
         self.process.wait(START_SECONDS)
         assert self.process.stdout
         self.process.stdout.close()
+        log = self.log.read_bytes()
+        told = [line for line in log.splitlines() if any(secret.encode() in line for secret in self._all_secrets())]
+        assert not told, told[:3]
 
     def stop(self) -> None:
         """End it in order."""
         self.kill(signal.SIGTERM)
+
+    def _all_secrets(self) -> set[str]:
+        return {secret for secret in (self.token, *self.secrets) if secret}
 
     def logged(self) -> str:
         """What it wrote to its log so far."""
@@ -123,9 +131,9 @@ class Answer:
 class Client:
     """HTTP on one connection, kept open."""
 
-    def __init__(self, port: int, token: str, seconds: float = 60.0) -> None:
+    def __init__(self, port: int, token: str | None, seconds: float = 60.0) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def close(self) -> None:
         self._connection.close()
@@ -134,6 +142,11 @@ class Client:
         """One request below /api/v1."""
         target = f"/api/v1{path}" + (f"?{urlencode(query)}" if query else "")
         self._connection.request(method, target, body, {**self._headers, **(headers or {})})
+        return Answer(self._connection.getresponse())
+
+    def page(self, target: str) -> Answer:
+        """A GET of what is not below /api/v1, as a browser asks for it."""
+        self._connection.request("GET", target)
         return Answer(self._connection.getresponse())
 
     def get(self, path: str, /, **query: Any) -> Any:

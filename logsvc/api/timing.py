@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logsvc.api.services import API
 from logsvc.metrics import Metrics
 
 INGEST = (f"{API}/chunks", f"{API}/batch")
 SAMPLES = f"{API}/samples"
+
+log = logging.getLogger(__name__)
 
 
 class Timed:
@@ -25,6 +28,8 @@ class Timed:
             return
         call = call_of(scope["method"], scope["path"])
         started = time.perf_counter()
+        if log.isEnabledFor(logging.DEBUG):
+            send = _logged(scope, send, started)
         try:
             await self._app(scope, receive, send)
         finally:
@@ -51,3 +56,15 @@ def call_of(method: str, path: str) -> str:
     if last == "utilization":
         return "utilization"
     return "jobs" if path.startswith(f"{API}/jobs") and last not in ("download", "streams") else "other"
+
+
+def _logged(scope: Scope, send: Send, started: float) -> Send:
+    """Tells of each answer; never of the query, which may hold a token or what somebody looks for."""
+
+    async def logged(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            told = {"method": scope["method"], "path": scope["path"], "status": message["status"]}
+            log.debug("answered", extra={**told, "seconds": round(time.perf_counter() - started, 4)})
+        await send(message)
+
+    return logged

@@ -146,7 +146,7 @@ def test_a_killed_service_sends_what_it_had_not_delivered(receiver: Receiver, tm
     secret.write_text(SECRET + "\n")
     receiver.answers = ["503", "hang"]
     given = {"webhook_url": receiver.url, "webhook_secret_file": str(secret), "webhook_grace_minutes": "0"}
-    service = ServiceProcess(tmp_path / "data", **given).start()
+    service = ServiceProcess(tmp_path / "data", log_level="debug", **given).start()
     idle_cards(service)
     receiver.until(2)
     service.kill()
