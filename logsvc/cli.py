@@ -209,37 +209,24 @@ def search(
 def download(
     job: Annotated[str, typer.Argument(help="The job's id.")],
     task: Annotated[list[str] | None, typer.Option(help="Only files of this task; may be repeated.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", help="File to write; `-` is standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write, or folder; `-` is standard output.")
+    ] = None,
 ) -> None:
-    """A job's log files, verbatim; a zip when there are several."""
-    client = _client()
-    streams = client.get(f"/jobs/{job}/streams")["streams"]
-    if task:
-        streams = [stream for stream in streams if stream["task"] in task]
-    if not streams:
-        raise NotFound(f"Job {job} has no log files{' of these tasks' if task else ''}.")
-    if len(streams) == 1:
-        name = streams[0]["path"].rpartition("/")[2]
-        pieces = client.stream(f"/streams/{streams[0]['id']}/raw")
-    else:
-        name = f"modelarts-job-{job}.zip"
-        pieces = client.stream(f"/jobs/{job}/download", task=task or None)
-    if output is not None and str(output) == "-":
-        for piece in pieces:
-            sys.stdout.buffer.write(piece)
-        return
-    target = output or Path(name)
-    partial = target.with_name(target.name + ".part")
-    try:
-        with open(partial, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-        partial.replace(target)
-    except OSError as exc:
-        raise LogsvcError(f"{target} cannot be written: {exc.strerror}.") from exc
-    finally:
-        partial.unlink(missing_ok=True)
-    print(target)
+    """
+    A job's log files, verbatim; a zip when there are several.
+
+    What was cut is kept beside the file as .part: the same command goes on from there. All is checked by SHA-256.
+    """
+    from logsvc.commands.download import Download, Wanted
+    from logsvc.commands.progress import progress
+    from logsvc.commands.terminal import Terminal, quietly
+
+    terminal = Terminal()
+    with quietly(), progress(terminal) as watcher:
+        written = Download(_client(), watcher).run(Wanted(job, tuple(task or ()), output))
+    if written:
+        print(terminal.shown(str(written)))
 
 
 @app.command()

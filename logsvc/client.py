@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from logsvc.errors import BadInput, Forbidden, LogsvcError, NotFound, StoreUnava
 from logsvc.model.data_folder import TOKEN_FILE, default_data_dir
 
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)  # a search may take its time
+_VERBATIM = {"Accept-Encoding": "identity"}  # ranges are of the bytes as they are stored
 _AWAY = StoreUnavailable  # worth asking again: also where a proxy answers for a service that is restarted
 _KINDS: dict[int, type[LogsvcError]] = {
     401: Unauthorized,
@@ -48,26 +50,22 @@ class Client:
         Raises:
             LogsvcError: the service's own error, or a sentence on why there is no answer.
         """
-        with self._http() as http, _Told(self.server):
-            response = http.get(_address(path, query))
-            self._check(response)
-            return orjson.loads(response.content)
+        with self.connected() as connection:
+            return connection.get(path, **query)
+
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """For many calls, one behind the other."""
+        with httpx2.Client(**self._reached()) as http:
+            yield Connection(self.server, http)
 
     async def fetch(self, path: str, **query: Any) -> Any:
         """As `get`, and may be cancelled."""
         async with httpx2.AsyncClient(**self._reached()) as http:
             with _Told(self.server):
                 response = await http.get(_address(path, query))
-            self._check(response)
+            _check(response)
             return orjson.loads(response.content)
-
-    def stream(self, path: str, **query: Any) -> Iterator[bytes]:
-        """The body of a GET in pieces; raises as `get`."""
-        with self._http() as http, _Told(self.server), http.stream("GET", _address(path, query)) as response:
-            if response.status_code >= 400:
-                response.read()
-            self._check(response)
-            yield from response.iter_raw()
 
     async def follow(self, stream_id: str, *, start: int, lines: str) -> AsyncIterator[dict[str, Any]]:
         """Messages of a WebSocket; raises as `get`. Ends where the service ends it."""
@@ -92,16 +90,53 @@ class Client:
         except (OSError, InvalidHandshake) as exc:
             raise _unreachable(self.server, exc) from exc
 
-    def _http(self) -> httpx2.Client:
-        return httpx2.Client(**self._reached())
-
     def _reached(self) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return {"base_url": f"{self.server}/api/v1", "headers": headers, "timeout": TIMEOUT}
 
-    def _check(self, response: httpx2.Response) -> None:
-        if response.status_code >= 400:
-            raise _error(response.status_code, response.content)
+
+class Connection:
+    """Calls to one service, below `/api/v1`; raise as `Client.get`."""
+
+    def __init__(self, server: str, http: httpx2.Client) -> None:
+        self._server, self._http = server, http
+
+    def get(self, path: str, **query: Any) -> Any:
+        """JSON."""
+        with _Told(self._server):
+            response = self._http.get(_address(path, query))
+            _check(response)
+            return orjson.loads(response.content)
+
+    def stream(self, path: str, **query: Any) -> Iterator[bytes]:
+        """The body in pieces."""
+        with _Told(self._server), self._http.stream("GET", _address(path, query), headers=_VERBATIM) as response:
+            _checked_body(response)
+            yield from response.iter_raw()
+
+    def part(self, path: str, start: int, end: int, tag: str | None) -> Iterator[Part]:
+        """
+        The bytes [start, end) of a body, in pieces.
+
+        Args:
+            tag: what `Part.tag` was before: of a body that has become another, all comes, from its first byte on.
+        """
+        headers = _VERBATIM | {"Range": f"bytes={start}-{end - 1}"} | ({"If-Range": tag} if tag else {})
+        with _Told(self._server), self._http.stream("GET", _address(path, {}), headers=headers) as response:
+            _checked_body(response)
+            at = start if response.status_code == 206 else 0
+            for piece in response.iter_raw():
+                yield Part(at, piece, response.headers.get("etag"))
+                at += len(piece)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes of a body at a place, and the tag of the whole."""
+
+    at: int
+    data: bytes
+    tag: str | None
 
 
 class _Told:
@@ -114,6 +149,8 @@ class _Told:
         return None
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, (httpx2.ReadError, httpx2.RemoteProtocolError)):
+            raise StoreUnavailable(f"The connection to {self._server} was cut ({exc or type(exc).__name__}).") from exc
         if isinstance(exc, (httpx2.HTTPError, httpx2.InvalidURL)):
             raise _unreachable(self._server, exc) from exc
 
@@ -121,6 +158,17 @@ class _Told:
 def _address(path: str, query: dict[str, Any]) -> str:
     asked = urlencode({name: value for name, value in query.items() if value is not None}, doseq=True)
     return quote(path) + (f"?{asked}" if asked else "")
+
+
+def _check(response: httpx2.Response) -> None:
+    if response.status_code >= 400:
+        raise _error(response.status_code, response.content)
+
+
+def _checked_body(response: httpx2.Response) -> None:
+    if response.status_code >= 400:
+        response.read()
+        _check(response)
 
 
 def _error(status: int, body: bytes) -> LogsvcError:
