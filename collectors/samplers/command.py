@@ -123,10 +123,16 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def end_helpers() -> None:
-    """Kill what samplers have started and what still runs: who waits for it goes, too."""
-    for process in list(helpers.values()):
-        if process.poll() is None:
-            kill_group(process)
+    """Kill what samplers have started and what still runs: this process is about to end."""
+    killed = [process for process in list(helpers.values()) if process.poll() is None]
+    for process in killed:
+        kill_group(process)
+    until = time.monotonic() + KILLED_SECONDS
+    for process in killed:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass  # held by the driver
 
 
 def _size(fd: int) -> int:

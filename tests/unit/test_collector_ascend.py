@@ -145,7 +145,8 @@ def test_an_unknown_table_is_read_card_by_card(fake: Fake) -> None:
 
 
 def test_where_only_watch_is_known_it_is_heard_and_ended(fake: Fake, tmp_path: Path) -> None:
-    (tmp_path / "rows").write_text(capture("info-watch-910B3-25.0.rc1.1").replace("2           0  ", "4           0  "))
+    head, *_, row = capture("info-watch-910B3-25.0.rc1.1").replace("2           0  ", "4           0  ").splitlines()
+    (tmp_path / "rows").write_text(f"{head}\n{row}\n")
     watch = f'if [ "$2" = watch ]; then echo $$ > "{tmp_path}/pid"; cat "{tmp_path}/rows"; exec sleep 100; fi'
     answers = {"info_-m": capture("info-m-310P3-with-mcu"), "info_-t_usages_-i_4": "unsupported\n"}
     program = fake(before=watch, info="another form\n", **answers)
