@@ -17,17 +17,20 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import WebSocketRoute
 
-from logsvc.api import download, errors, health, ingest, jobs, pages, plain, samples, search, streams
+from logsvc.api import download, errors, health, ingest, jobs, pages, plain, samples, search, streams, tokens
 from logsvc.api.auth import Gate
 from logsvc.api.body import Bodies
 from logsvc.api.error_pages import ErrorPages
 from logsvc.api.errors import Catch
 from logsvc.api.follow import Follow
+from logsvc.api.rights import guarded
 from logsvc.api.services import API, Services
 from logsvc.api.timing import Timed
 from logsvc.api.web_files import WebFiles
+from logsvc.core.access import Access
 from logsvc.core.auth import Tokens
 from logsvc.core.clock import SystemClock
+from logsvc.core.failures import Failures
 from logsvc.core.follow import Hub, Pace
 from logsvc.core.ingest import Ingest
 from logsvc.core.job_metrics import JobMetrics
@@ -38,6 +41,7 @@ from logsvc.core.notify import Notifier
 from logsvc.core.samples import Report, Samples
 from logsvc.core.sealing import Sealer
 from logsvc.core.search import Search
+from logsvc.core.tokens import TokenBook
 from logsvc.core.utilization import Utilization
 from logsvc.errors import CannotStart
 from logsvc.metrics import Metrics
@@ -90,6 +94,7 @@ class Service:
             raise
         self._tasks.append(asyncio.create_task(self.sealer.run(), name="sealer"))
         self._tasks.append(asyncio.create_task(self.services.monitor.run(), name="monitor"))
+        self._tasks.append(asyncio.create_task(self.services.tokens.run(), name="tokens"))
         if self.notifier:
             self._tasks.append(asyncio.create_task(self.notifier.run(), name="notifier"))
         self._opened = True
@@ -105,6 +110,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.services.monitor.close()
+        await self.services.tokens.close()
         if self.notifier:
             await self.notifier.close()
         await self.services.store.close()
@@ -140,15 +146,17 @@ def build_app(settings: Settings, *, store: Store | None = None, clock: Clock | 
     )
     app.state.service, app.state.services = service, service.services
     errors.install(app)
-    app.add_middleware(Gate, settings=settings, tokens=service.services.tokens)
+    held = service.services
+    app.add_middleware(Gate, settings=settings, tokens=held.tokens, failures=held.failures)
     app.add_middleware(Catch)
     app.add_middleware(ErrorPages)
     app.add_middleware(Timed, metrics=service.services.metrics)
     # Routes lie flat, those that are asked most in front: nested routers cost a third of a small answer.
-    for module in (streams, ingest, samples, search, jobs, download, health, plain, pages):
+    for module in (streams, ingest, samples, search, jobs, download, tokens, health, plain, pages):
         app.router.routes.extend(module.router.routes)
     app.router.routes.append(WebSocketRoute(f"{API}/streams/{{id}}/follow", cast(Any, Follow())))
     app.mount("/static", WebFiles(pages.INDEX))
+    app.router.routes[:] = [guarded(route, held.access) for route in app.router.routes]
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -200,11 +208,14 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
     monitor = Monitor(store, store, store, clock, journal, settings)
     metrics.add(JobMetrics(monitor, clock, settings))
 
+    access = Access(store, store, clock)
+
     def accepted(report: Report, new: int) -> None:
         metrics.samples.inc(new)
         monitor.sampled(report, new)
 
     def changed(value: dict[str, Any]) -> None:
+        access.changed(value)
         sealer.known(value)
         monitor.described(value)
 
@@ -230,7 +241,15 @@ def _wired(settings: Settings, store: Store, clock: Clock) -> Service:
             settings=settings,
             clock=clock,
             store=store,
-            tokens=Tokens(store, clock, settings.data_dir, session_seconds=settings.session_days * DAY_SECONDS),
+            tokens=Tokens(
+                store,
+                TokenBook(store, clock),
+                clock,
+                settings.data_dir,
+                session_seconds=settings.session_days * DAY_SECONDS,
+            ),
+            access=access,
+            failures=Failures(clock),
             ingest=Ingest(store, acknowledged),
             samples=Samples(store, store, clock, accepted),
             monitor=monitor,

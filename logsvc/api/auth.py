@@ -1,7 +1,7 @@
 """Who may come in: a bearer token, or the session cookie of the viewer's page.
 
 One gate stands before every address, so that no call can be forgotten. Open are the page itself
-and its files (they hold no data) and the health checks.
+and its files (they hold no data) and the health checks. What a caller may do then is `api/rights.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from logsvc.api.errors import error_response, note
-from logsvc.core.auth import Principal, Tokens, operating_user
+from logsvc.api.errors import refuse
+from logsvc.api.rights import OPEN_BELOW, OPEN_PATHS
+from logsvc.core.access import Principal
+from logsvc.core.auth import Tokens
+from logsvc.core.failures import Failures
+from logsvc.core.tokens import operating_user
 from logsvc.errors import Forbidden, LogsvcError, Unauthorized
 from logsvc.settings import Settings, is_loopback
 
-OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
-OPEN_BELOW = ("/static/",)
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # A page from here runs its own files only, and no other page may frame it.
 PAGE_POLICY = (
@@ -39,8 +41,8 @@ _GUARDS = [
 class Gate:
     """ASGI: asks who it is, puts the `Principal` into `scope["state"]`, and guards every answer's headers."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens) -> None:
-        self._app, self._settings, self._tokens = app, settings, tokens
+    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens, failures: Failures) -> None:
+        self._app, self._settings, self._tokens, self._failures = app, settings, tokens, failures
         self._nobody = Principal(operating_user(), "admin")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +65,7 @@ class Gate:
             self._check_host(headers)
             self._check_origin(scope, headers, by_cookie=True)
             return self._nobody
-        if scope["type"] == "http" and (path in OPEN or path.startswith(OPEN_BELOW)):
+        if scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_BELOW)):
             return None
         token = bearer(headers)
         if token is not None:
@@ -71,6 +73,8 @@ class Gate:
         else:
             principal = await self._by_cookie(headers)
         if principal is None:
+            if token is not None:
+                self._failures.count(address(scope))
             raise Unauthorized(
                 "This needs a token that the service knows: send `Authorization: Bearer <token>`, "
                 "or open the address that `logsvc serve` printed."
@@ -117,6 +121,12 @@ class Gate:
             raise Forbidden("Authentication is off, so the service answers under the name localhost only.")
 
 
+def address(scope: Scope) -> str:
+    """Where a request comes from; empty where that is unknown, as behind a Unix socket."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
 def bearer(headers: Headers) -> str | None:
     """The bearer token of a request; None where it carries none (another scheme is an empty one)."""
     text = headers.get("authorization")
@@ -124,22 +134,6 @@ def bearer(headers: Headers) -> str | None:
         return None
     scheme, _, token = text.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-async def refuse(error: LogsvcError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer an error, on a WebSocket before its upgrade."""
-    note(scope, error)
-    response = error_response(error)
-    if scope["type"] == "http":
-        await response(scope, receive, send)
-        return
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": error.code})
-        return
-    await send(
-        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
-    )
-    await send({"type": "websocket.http.response.body", "body": bytes(response.body)})
 
 
 def _guarded(send: Send) -> Send:

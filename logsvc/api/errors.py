@@ -76,6 +76,22 @@ def error_response(error: LogsvcError, headers: dict[str, str] | None = None) ->
     return JSON(error_body(error), status, headers)
 
 
+async def refuse(error: LogsvcError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an error, on a WebSocket before its upgrade."""
+    note(scope, error)
+    response = error_response(error)
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+        return
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+        return
+    await send(
+        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": bytes(response.body)})
+
+
 def note(scope: Scope, error: LogsvcError) -> None:
     """Leave the code of an error where `api/timing.py` counts it."""
     scope.setdefault("state", {})["error_code"] = error.code

@@ -7,7 +7,7 @@ import logging
 
 from starlette.types import Receive, Scope, Send
 
-from logsvc.api.auth import refuse
+from logsvc.api.errors import refuse
 from logsvc.api.params import choice, line_start, parameters
 from logsvc.api.services import Services
 from logsvc.core.follow import Follower
@@ -17,7 +17,7 @@ FOLLOW = parameters(
     line_start("from", "First line, from 1; `-L` starts with the last L lines."),
     choice("lines", "All lines, or user lines only.", "all", "user", default="all"),
 )
-DONE, GOING_AWAY, BROKEN = 1000, 1012, 1011
+DONE, GOING_AWAY, BROKEN, WITHDRAWN = 1000, 1012, 1011, 1008
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,9 @@ class Follow:
             await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
             writing = asyncio.create_task(_write(follower, send))
             try:
-                while (await receive())["type"] != "websocket.disconnect":
-                    pass  # a follower has nothing to say
+                with held.tokens.until_withdrawn(scope["state"]["principal"], follower.withdraw):
+                    while (await receive())["type"] != "websocket.disconnect":
+                        pass  # a follower has nothing to say
             finally:
                 follower.end()
                 writing.cancel()
@@ -61,6 +62,8 @@ async def _write(follower: Follower, send: Send) -> None:
             await send({"type": "websocket.send", "text": text})
         if follower.finished:
             code = DONE
+        elif follower.withdrawn:
+            code = WITHDRAWN
     except OSError:
         return  # the reader went
     except LogsvcError as error:

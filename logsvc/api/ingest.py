@@ -53,6 +53,7 @@ async def post_chunk(request: Request) -> JSON:
     given = CHUNK.read(request.scope["query_string"])
     name = stream_name(given["job"], given["task"], given["path"], given["generation"])
     held = services(request)
+    await held.access.write_job(principal(request), name.job)
     async with held.bodies.unfolded(request) as data:
         chunk = checked_chunk(
             name,
@@ -75,7 +76,10 @@ async def get_chunks(request: Request) -> JSON:
     """The offset to go on from; 0 and no stream where nothing is held."""
     given = PLACE.read(request.scope["query_string"])
     name = stream_name(given["job"], given["task"], given["path"], given["generation"])
-    stream_id, next_offset = await services(request).ingest.next_offset(name)
+    held = services(request)
+    if not await held.access.writable(principal(request), name.job):
+        return JSON({"stream": None, "next_offset": 0})
+    stream_id, next_offset = await held.ingest.next_offset(name)
     return JSON({"stream": stream_id, "next_offset": next_offset})
 
 
@@ -93,7 +97,8 @@ async def post_batch(request: Request) -> JSON:
     """
     held = services(request)
     async with held.bodies.unfolded(request) as body:
-        results = await held.ingest.chunks(frames(body, principal(request).owner))
+        who = principal(request)
+        results = await held.ingest.chunks(await held.access.only_own(who, frames(body, who.owner)))
     for one in results:
         if isinstance(one, LogsvcError):
             held.metrics.ingest_errors.labels(one.code).inc()
@@ -125,6 +130,8 @@ async def post_offsets(request: Request) -> JSON:
         for number, (job, task, path) in enumerate(_asked(body)):
             try:
                 generations = await held.ingest.generations(job, task, path)
+                if not await held.access.writable(principal(request), job):
+                    generations = []
             except BadInput as error:
                 error.detail["parameter"] = f"streams[{number}]"
                 raise

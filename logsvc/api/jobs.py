@@ -86,7 +86,9 @@ async def put_job(request: Request, job: str) -> JSON:
             said = JobPut.model_validate_json(body)
         except ValidationError as exc:
             raise invalid(exc.errors(include_url=False, include_context=False, include_input=False)) from exc
-    return JSON(await held.jobs.put(job, said.given(), owner=principal(request).owner))
+    given = said.given()
+    held.access.describe_job(principal(request), given)
+    return JSON(await held.jobs.put(job, given, owner=principal(request).owner))
 
 
 LIST = parameters(
@@ -129,7 +131,7 @@ async def list_jobs(request: Request) -> JSON:
         limit=given["limit"],
         cursor=given["cursor"],
     )
-    return JSON(await services(request).jobs.page(query))
+    return JSON(await services(request).jobs.page(query, principal(request).sees))
 
 
 @router.get("/jobs/{job}", responses=schemas.answers(schemas.ONE_JOB, 404), summary="One job")

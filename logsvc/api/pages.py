@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from logsvc.api.auth import PAGE_POLICY, VIEWER_POLICY
+from logsvc.api.auth import PAGE_POLICY, VIEWER_POLICY, address
 from logsvc.api.params import parameters, text
 from logsvc.api.services import services
 from logsvc.api.web_files import WEB, Index
@@ -54,6 +54,7 @@ async def index(request: Request) -> Response:
     if token is None or not held.settings.auth:
         return HTMLResponse(html, headers=_PAGE_HEADERS)
     if await held.tokens.by_token(token) is None:
+        held.failures.count(address(request.scope))
         return HTMLResponse(html, 401, _PAGE_HEADERS)
     response = HTMLResponse(html, headers=_PAGE_HEADERS)
     response.set_cookie(

@@ -93,6 +93,7 @@ async def post_samples(request: Request) -> Response:
     held = services(request)
     async with held.bodies.unfolded(request) as body:
         report = read_report(body, held.clock.now())
+    await held.access.write_job(principal(request), report.job)
     await held.samples.accept(report, owner=principal(request).owner)
     return Response(status_code=204)
 

@@ -193,27 +193,44 @@ GENERATION = object_(
     sealed=FLAG,
 )
 OFFSETS = object_(streams=array(object_(generations=array(GENERATION))))
+TOKEN = object_(
+    id=TEXT,
+    role={"type": "string", "enum": ["ingest", "viewer", "admin"]},
+    owner=TEXT,
+    jobs=nullable(array(TEXT)),
+    created_at=MOMENT,
+    expires_at=nullable(MOMENT),
+    last_used_at=nullable(MOMENT),
+    first=FLAG,
+)
+TOKENS = object_(tokens=array(TOKEN))
+NEW_TOKEN: Schema = {"allOf": [object_(token=TEXT), TOKEN]}
 
 _ERROR_TEXTS = {
     400: "The body is not what its headers say.",
     401: "No token, or one that nobody knows.",
-    403: "A page from another origin.",
+    403: "A token without the right, or a page from another origin.",
     404: "There is no such thing.",
     409: "What is held does not allow it: `offset_gap`, `content_conflict` or `conflict`.",
     413: "Too large.",
     415: "An unknown Content-Encoding.",
     416: "The range starts past the end.",
     422: "A parameter is missing or wrong.",
-    429: "Too many requests at once.",
+    429: "Too many requests at once, or too many wrong tokens from one address.",
     503: "The store cannot answer just now.",
     507: "The disk is full.",
 }
 
 
 def answers(schema: Schema | None, *errors: int, media: str = "application/json") -> dict[int | str, dict[str, Any]]:
-    """The answers of a call, for `responses`: its own, and the errors besides 401 and 503."""
+    """The answers of a call, for `responses`: its own, and the errors besides those that every call has."""
     content = {media: {"schema": schema or {"type": "string", "format": "binary"}}}
     return {200: {"description": "Done.", "content": content}, **_refusals(*errors)}
+
+
+def made(schema: Schema, *errors: int) -> dict[int | str, dict[str, Any]]:
+    """The answers of a call that makes something; as `answers` otherwise."""
+    return {201: {"description": "Made.", "content": {"application/json": {"schema": schema}}}, **_refusals(*errors)}
 
 
 def empty(*errors: int) -> dict[int | str, dict[str, Any]]:
@@ -224,5 +241,5 @@ def empty(*errors: int) -> dict[int | str, dict[str, Any]]:
 def _refusals(*errors: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {"description": _ERROR_TEXTS[status], "content": {"application/json": {"schema": ERROR}}}
-        for status in (401, 403, *errors, 503)
+        for status in (401, 403, 429, *errors, 503)
     }

@@ -149,10 +149,14 @@ async def search_streams(request: Request) -> JSON:
 
 async def _jobs(request: Request, named: list[str], owner: str | None) -> list[str] | None:
     """Jobs to search; None: all."""
-    if owner is None:
+    who = principal(request)
+    if owner is None and who.everything:
         return named or None
-    owned = await services(request).jobs.owned_by(principal(request).owner if owner == "me" else owner)
-    return [job for job in owned if not named or job in named]
+    wanted = who.owner if owner == "me" else owner
+    seen = await services(request).jobs.chosen(
+        lambda value: who.sees(value) and (wanted is None or value.get("owner") == wanted)
+    )
+    return [job for job in seen if not named or job in named]
 
 
 def _query(given: dict[str, Any], time_limit_seconds: float, *, count: bool) -> SearchQuery:

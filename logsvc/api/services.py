@@ -10,7 +10,9 @@ from typing import TypeVar, cast
 from starlette.requests import ClientDisconnect, Request
 
 from logsvc.api.body import Bodies
-from logsvc.core.auth import Principal, Tokens
+from logsvc.core.access import Access, Principal
+from logsvc.core.auth import Tokens
+from logsvc.core.failures import Failures
 from logsvc.core.follow import Hub
 from logsvc.core.ingest import Ingest
 from logsvc.core.jobs import Jobs
@@ -34,6 +36,8 @@ class Services:
     clock: Clock
     store: LogStore
     tokens: Tokens
+    access: Access
+    failures: Failures
     ingest: Ingest
     samples: Samples
     monitor: Monitor

@@ -301,6 +301,7 @@ class Follower:
         self._skip = 0  # lines up to here are known to the reader, though not yet to the channel
         self._ended = False
         self.finished = False  # nothing more will come: the stream has a next one
+        self.withdrawn = False
 
     async def texts(self) -> AsyncIterator[str]:
         """JSON texts in order; ends when the stream has a next one, or the hub closes."""
@@ -340,6 +341,11 @@ class Follower:
         self._ended = True
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def withdraw(self) -> None:
+        """Let `texts` end, because its reader may read no more."""
+        self.withdrawn = True
+        self.end()
 
     def close(self) -> None:
         """Leave the channel; may be called twice."""

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from logsvc.core.access import no_job
 from logsvc.core.clock import rfc3339
 from logsvc.core.listing import JobQuery, Page, page_of
-from logsvc.errors import ArchiveRequired, BadInput, Conflict, NotFound
+from logsvc.errors import ArchiveRequired, BadInput, Conflict
 from logsvc.model.job import ENDED, FIELDS, JOB_KIND, new_job
 from logsvc.model.query import JobTotals, Record
 from logsvc.model.stream import check_job
@@ -86,7 +87,7 @@ class Jobs:
         """The record; raises NotFound."""
         record = await self._records.get(JOB_KIND, job)
         if record is None:
-            raise NotFound(f"There is no job {job[:128]!a}.")
+            raise no_job(job)
         return record
 
     async def put(self, job: str, given: dict[str, Any], *, owner: str) -> dict[str, Any]:
@@ -115,9 +116,9 @@ class Jobs:
             return await self._detail(job, value)
         raise Conflict(f"Job {job} is being changed by many at once; try again.")
 
-    async def page(self, query: JobQuery) -> dict[str, Any]:
-        """A page of jobs in their public form, and where the next one starts."""
-        values = await self.values()
+    async def page(self, query: JobQuery, sees: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """A page of the jobs that somebody sees, in their public form, and where the next one starts."""
+        values = [value for value in await self.values() if sees(value)]
         if query.flag is not None:
             await self._watched.judge()
             values = [value for value in values if query.flag in self._watched.flags(value["id"])]
@@ -138,9 +139,9 @@ class Jobs:
                 return found
             after = records[-1].id
 
-    async def owned_by(self, owner: str) -> list[str]:
-        """Ids of the jobs of this owner."""
-        return [value["id"] for value in await self.values() if value.get("owner") == owner]
+    async def chosen(self, admits: Callable[[dict[str, Any]], bool]) -> list[str]:
+        """Ids of the jobs whose record is admitted."""
+        return [value["id"] for value in await self.values() if admits(value)]
 
     def shown(self, value: dict[str, Any], totals: JobTotals | None) -> dict[str, Any]:
         """The public form of a record."""
