@@ -76,7 +76,8 @@ class LiveJob:
     hang: HangState | None = None
     processes: dict[str, int] = field(default_factory=dict)  # by task, as the watch saw them last
     resumed_hang: bool = False
-    next_cycle: float = 0.0
+    cycled_at: float = 0.0  # Unix seconds of the watch's last cycle
+    next_cycle: float = 0.0  # of the monotonic clock, as those that follow
     next_findings: float = 0.0
     next_restore: float = 0.0
     usage: Usage = field(default_factory=Usage)

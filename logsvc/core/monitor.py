@@ -200,7 +200,7 @@ class Monitor:
     async def look(self) -> None:
         """Do what is due now."""
         now_ms = self._now_ms()
-        if now_ms // RATE_MS > self._rates:
+        if now_ms // RATE_MS != self._rates:
             self._rates = now_ms // RATE_MS
             await self._write_rates(now_ms)
         await self._journal.tell()
@@ -215,17 +215,17 @@ class Monitor:
                 log.exception("look_failed", extra={"job": live.id})
 
     async def _look_at(self, live: LiveJob) -> None:
-        now = self._clock.now()
+        now, passed = self._clock.now(), self._clock.monotonic()
         ended = live.ended_at
         if ended is None:
             await self._restore(live)
-            if (live.reports or live.resumed_hang) and not live.is_cpu_job and now >= live.next_cycle:
-                live.next_cycle = now + self._settings.hang_cycle_seconds
+            if (live.reports or live.resumed_hang) and not live.is_cpu_job and passed >= live.next_cycle:
+                live.next_cycle = passed + self._settings.hang_cycle_seconds
                 await self._cycle(live, now)
-            if now >= live.next_findings and live.ended_at is None:
+            if passed >= live.next_findings and live.ended_at is None:
                 await self._find_timed(live, now)
         elif not live.final or live.sampled_since_look:
-            if now >= live.next_findings:
+            if passed >= live.next_findings:
                 live.final = await self._find_timed(live, ended, final=True)
                 self._checkpoints.forget(live.id)
         elif not live.unwritten:
@@ -235,8 +235,8 @@ class Monitor:
         """As `_find`; the next time is not before a while, however often samples come or it fails."""
         interval = self._settings.findings_interval_seconds
         live.sampled_since_look = False
-        live.next_findings = self._clock.now() + interval
         started = self._clock.monotonic()
+        live.next_findings = started + interval
         done = await self._find(live, at, final=final)
         took = self._clock.monotonic() - started
         live.next_findings += max(0.0, took / FINDINGS_SHARE - interval)
@@ -246,6 +246,9 @@ class Monitor:
         rules = self._hang_rules
         if live.hang_detect_minutes is not None:
             rules = replace(rules, hang_detect_minutes=live.hang_detect_minutes)
+        if live.watch is not None and now <= live.cycled_at:  # the clock was set back: the watch begins anew
+            live.watch, live.resumed_hang = None, "hung" in live.held
+        live.cycled_at = now
         watch = live.watch = live.watch or HangWatch(rules)
         watch.rules = rules
         query = SampleQuery(round((now - watch.reach_seconds) * 1000), round(now * 1000) + 1, readings=UTILIZATION)
@@ -337,10 +340,9 @@ class Monitor:
 
     async def _restore(self, live: LiveJob) -> None:
         """Last readings and the last hour, from the store, where they are not of all samples."""
-        now = self._clock.now()
-        if live.is_restored or not live.has_cards or now < live.next_restore:
+        if live.is_restored or not live.has_cards or self._clock.monotonic() < live.next_restore:
             return
-        now_ms = round((live.ended_at or now) * 1000)
+        now_ms = round((live.ended_at or self._clock.now()) * 1000)
         last_slot = now_ms // SLOT_MS
         first_slot = last_slot - SLOTS + 1
         kinds = (*DEVICE_KINDS, "host", "mount")
@@ -353,7 +355,7 @@ class Monitor:
             cards = await self._samples.raw_samples(live.id, recent) if live.ended_at is None else ()
             slots = await self._samples.bucketed_samples(live.id, hour, buckets=SLOTS)
         except LogsvcError as error:  # damage to the samples of one job hides no other job
-            live.next_restore = now + RESTORE_SECONDS
+            live.next_restore = self._clock.monotonic() + RESTORE_SECONDS
             log.warning("restore_put_off", extra={"job": live.id, "code": error.code, "reason": error.message})
             return
         live.restore(cards, slots, first_slot, through=through)

@@ -30,9 +30,11 @@ async def rig(tmp_path: Path, clock: HandClock) -> AsyncIterator[Rig]:
     await rig.close()
 
 
-async def send_at(rig: Rig, job: str, at: float, percent: float) -> None:
+async def send_at(rig: Rig, job: str, at: float, percent: float, *, io: int | None = None) -> None:
     sample = {"at": rfc3339(at), "device": 0, "kind": "gpu", "utilization_percent": percent}
-    body = {"job": job, "task": "worker-0", "samples": [sample]}
+    body: dict[str, Any] = {"job": job, "task": "worker-0", "samples": [sample]}
+    if io is not None:
+        body["process_io"] = [{"at": rfc3339(at), "pid": 71, "read_bytes": io, "write_bytes": 0}]
     assert (await rig.served.http.post("/api/v1/samples", json=body)).status_code == 204
 
 
@@ -211,3 +213,38 @@ async def test_a_log_that_takes_too_long_to_search_is_not_searched_again(
         await rig.monitor.look()
         rig.clock.move(60)
     assert searched == [0, 3]
+
+
+class SteppedClock(HandClock):
+    """A clock that can be set; time goes on all the same."""
+
+    set_by = 0.0
+
+    def now(self) -> float:
+        return self.at + self.set_by
+
+
+async def test_a_clock_that_is_set_back_stops_no_looking(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    rig = Rig("memory", tmp_path / "data", clock)
+    await rig.open()
+
+    async def pass_time(seconds: int) -> None:
+        for _ in range(seconds // 10):
+            clock.move(10)
+            await send_at(rig, job, clock.now(), 100, io=1)
+            await rig.monitor.look()
+
+    for job in ("e-before", "e-behind"):
+        await rig.put(job)
+        await pass_time(300 if job == "e-before" else 60)
+    job = "e-before"
+    assert (await rig.job(job))["flags"] == ["hung"]
+    clock.set_by = -7200.0
+    await pass_time(60)
+    assert (await rig.job(job))["flags"] == ["hung"]
+    job = "e-behind"
+    await pass_time(300)
+    assert (await rig.job(job))["flags"] == ["hung"]
+    assert await rig.changes("e-before") == await rig.changes(job) == [("hung", "raised")]
+    await rig.close()
