@@ -105,7 +105,8 @@ async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[
         # uvicorn raises the signal again once it has stopped; a stop that was asked for is no failure.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        log.info("serving", extra={"host": settings.host, "port": listening.getsockname()[1], "store": settings.store})
+        told = {"host": settings.host, "port": listening.getsockname()[1], "tls": settings.tls_certificate is not None}
+        log.info("serving", extra={**told, "store": settings.store})
         await server.serve([listening])
     finally:
         await service.close()
