@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logsvc.errors import CannotStart
 from logsvc.model.data_folder import default_data_dir
@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None, min_length=SECRET_LENGTH, description=f"Signs what is posted there; {SECRET_LENGTH} characters or more."
     )
-    webhook_events: Annotated[tuple[Literal["low_utilization", "hung"], ...], NoDecode] = Field(
+    webhook_events: tuple[Literal["low_utilization", "hung"], ...] = Field(
         ("low_utilization", "hung"), description="Flags that are posted, with commas between them."
     )
     webhook_grace_minutes: float = Field(
@@ -244,15 +244,22 @@ class Settings(BaseSettings):
             raise ValueError("it must be like https://hooks.example.com/logsvc")
         return value
 
-    @field_validator("webhook_events", mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    def _split(cls, value: Any, info: ValidationInfo) -> Any:
+        """Variables and arguments hold lists as words with commas between them."""
+        is_list = get_origin(cls.model_fields[str(info.field_name)].annotation) is tuple
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if is_list and isinstance(value, str) else value
+        )
 
     @field_validator("data_dir", "tls_certificate", "tls_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return value and value.expanduser().absolute()
+        try:
+            return value and value.expanduser().absolute()
+        except RuntimeError as exc:  # `~name` of nobody
+            raise ValueError(f"it cannot be found: {exc}") from exc
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:

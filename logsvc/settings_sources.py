@@ -123,9 +123,9 @@ def _take(found: Gathered, model: type[BaseSettings], held: Mapping[str, Any], p
         found.places[secret] = places[name]
         try:
             found.values[secret] = Path(str(value)).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
-            sentence = f"The file {value} of {places[name].name} cannot be read: {reason}."
+        except (OSError, ValueError, RuntimeError) as exc:  # not text, NUL in a name, `~name` of nobody
+            reason = "it is not text" if isinstance(exc, UnicodeDecodeError) else getattr(exc, "strerror", None) or exc
+            sentence = f"The file {value!s:.200} of {places[name].name} cannot be read: {reason}."
             found.mistakes.append(Mistake(frozenset({secret}), sentence))
 
 

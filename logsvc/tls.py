@@ -38,8 +38,10 @@ def load(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
         try:
             if path is not None:
                 path.read_bytes()
-        except OSError as exc:
-            raise CannotStart(f"The file {path} of {name} cannot be read: {exc.strerror}.") from exc
+        except (OSError, ValueError) as exc:  # a name with NUL in it is no OSError
+            raise CannotStart(
+                f"The file {path} of {name} cannot be read: {getattr(exc, 'strerror', None) or exc}."
+            ) from exc
     # Tried on a context of its own first: a failure between certificate and key would leave half of each.
     for target in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
         try:

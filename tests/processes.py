@@ -102,9 +102,11 @@ class ServiceProcess:
         """What it wrote to its log so far."""
         return self.log.read_text(errors="replace")
 
-    def client(self) -> Client:
-        """A client that has the admin token."""
-        return Client(self.port, self.token)
+    def client(self, token: str | None = None) -> Client:
+        """A client that has this token, or the first admin's."""
+        if token is not None:
+            self.secrets.add(token)
+        return Client(self.port, token or self.token)
 
 
 class Answer:

@@ -11,11 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from logsvc import cli
 from logsvc.errors import CannotStart
 from logsvc.settings import Settings, read
 from logsvc.settings_sources import FILE, OTHER_BEGINNINGS, OTHER_VARIABLES, secrets_of
+
+NAMES = (*Settings.model_fields, *(name + FILE for name in secrets_of(Settings)))
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("ab", min_size=1), inner, max_size=2),
+    max_leaves=4,
+)
 
 ROOT = Path(__file__).parents[2]
 SECRET = "sixteen characters and a few"
@@ -171,3 +180,28 @@ def test_show_tells_each_setting_and_where_it_comes_from(
 def test_show_refuses_what_the_service_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("config", "show", "--config", a_file(tmp_path, "port = 0.5\n")) == 2
     assert capsys.readouterr().err.startswith("logsvc: port in ")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(held=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
+def test_whatever_a_file_holds_is_taken_or_told_of(tmp_path: Path, held: dict[str, object]) -> None:
+    """Never a trace: values of every type, lists, tables, names of files that are none."""
+    lines = [f"{name} = {in_toml(value)}" for name, value in held.items()]
+    found = read(a_file(tmp_path, "\n".join(lines)))
+    assert (found.held is None) == bool(found.mistakes)
+    assert all(sentence.endswith(".") and len(sentence) < 600 for sentence in found.mistakes)
+
+
+def in_toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {in_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(in_toml, value)) + "]"
+    return repr(value) if isinstance(value, float) else json.dumps(value).replace("\x7f", "\\u007f")
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "\0", "/", "x" * 5000])
+def test_paths_that_lead_nowhere_are_told_of(path: str) -> None:
+    for name in ("webhook_secret_file", "tls_certificate"):
+        [mistake] = read(**{name: path}).mistakes
+        assert name in mistake.replace("-", "_")
