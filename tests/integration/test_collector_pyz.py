@@ -150,6 +150,7 @@ host = Host(Processes(command=None, job="nobody", task=None))
 host.open()
 assert host.sample()[0].memory_total_bytes > 0
 child = Child("collectors.samplers.child:answering collectors.samplers.nvidia:sampler")
+child.ask("open")
 print(child.ask("sample"))
 child.kill()
 """
