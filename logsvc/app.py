@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import WebSocketRoute
 
-from logsvc.api import download, errors, health, ingest, jobs, pages, plain, samples, search, streams, tokens
+from logsvc.api import download, errors, health, ingest, jobs, pages, plain, samples, search, secrets, streams, tokens
 from logsvc.api.auth import Gate
 from logsvc.api.body import Bodies
 from logsvc.api.error_pages import ErrorPages
@@ -152,7 +152,7 @@ def build_app(settings: Settings, *, store: Store | None = None, clock: Clock | 
     app.add_middleware(ErrorPages)
     app.add_middleware(Timed, metrics=service.services.metrics)
     # Routes lie flat, those that are asked most in front: nested routers cost a third of a small answer.
-    for module in (streams, ingest, samples, search, jobs, download, tokens, health, plain, pages):
+    for module in (streams, ingest, samples, search, jobs, download, secrets, tokens, health, plain, pages):
         app.router.routes.extend(module.router.routes)
     app.router.routes.append(WebSocketRoute(f"{API}/streams/{{id}}/follow", cast(Any, Follow())))
     app.mount("/static", WebFiles(pages.INDEX))

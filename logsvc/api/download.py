@@ -38,7 +38,7 @@ async def download_job(request: Request, job: str) -> Streamed:
     given = DOWNLOAD.read(request.scope["query_string"])
     held = services(request)
     await held.jobs.record(job)
-    streams = _chosen(await held.store.streams(job), job, ids=set(given["stream"]), tasks=set(given["task"]))
+    streams = chosen(await held.store.streams(job), job, ids=set(given["stream"]), tasks=set(given["task"]))
     headers = {"Content-Disposition": f'attachment; filename="modelarts-job-{job}.zip"'}
     return Streamed(zipped(held.store, job, streams, held.clock.now()), 200, headers, "application/zip")
 
@@ -74,7 +74,7 @@ async def stream_sha256(request: Request, id: str) -> JSON:
     return JSON({"stream": stream.id, "start": start, "end": end, "sha256": sum_})
 
 
-def _chosen(streams: list[Stream], job: str, *, ids: set[str], tasks: set[str]) -> list[Stream]:
+def chosen(streams: list[Stream], job: str, *, ids: set[str], tasks: set[str]) -> list[Stream]:
     """Raises: NotFound: something was named that the job does not have."""
     if missing := sorted(ids - {stream.id for stream in streams}):
         raise NotFound(f"Job {job} has no stream {missing[0]!a}.")

@@ -57,6 +57,7 @@ CALLS: dict[tuple[str, str], Need] = {
     ("GET", f"{API}/search"): Need(Right.READ),
     ("GET", f"{API}/jobs/{{job}}/utilization"): OF_JOB,
     ("GET", f"{API}/jobs/{{job}}/download"): OF_JOB,
+    ("GET", f"{API}/jobs/{{job}}/secrets"): OF_JOB,
     ("GET", f"{API}/streams/{{id}}/lines"): OF_STREAM,
     ("GET", f"{API}/streams/{{id}}/matches"): OF_STREAM,
     ("GET", f"{API}/streams/{{id}}/overview"): OF_STREAM,

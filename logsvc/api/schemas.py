@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from logsvc.core.secret_kinds import KINDS
+
 Schema = dict[str, Any]
 
 
@@ -41,6 +43,14 @@ LINE = object_(
 )
 LINE["properties"].update(partial=FLAG, cut=FLAG, size_bytes=INTEGER)
 LINES = object_(total_lines=INTEGER, total_user_lines=INTEGER, through=INTEGER, lines=array(LINE))
+_SECRET_KIND: Schema = {"type": "string", "enum": list(KINDS)}
+SECRETS = object_(
+    total=INTEGER,
+    by_kind=array(object_(kind=_SECRET_KIND, count=INTEGER)),
+    places=array(object_(stream=TEXT, n=INTEGER, kind=_SECRET_KIND)),
+    exact=FLAG,
+    scanned_bytes=INTEGER,
+)
 SPANS = array({"type": "array", "items": INTEGER, "minItems": 2, "maxItems": 2})
 BESIDE = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, system=FLAG, level=LEVEL)
 MATCH = object_(n=INTEGER, u=nullable(INTEGER), text=TEXT, spans=SPANS, level=LEVEL)

@@ -95,7 +95,7 @@ async def stream_matches(request: Request, id: str) -> JSON:
         raise BadInput("Give after or before, not both.", parameter="before")
     held = services(request)
     query = _query(given, held.settings.search_time_limit_seconds, count=given["count"] == "exact")
-    return JSON(await _searched(request, held.search.stream(id, query, given["context"])))
+    return JSON(await in_turn(request, held.search.stream(id, query, given["context"])))
 
 
 @router.get(
@@ -117,7 +117,7 @@ async def stream_overview(request: Request, id: str) -> JSON:
     if given["q"] is not None:
         query = _query({**given, "limit": 0}, held.settings.search_time_limit_seconds, count=True)
     work = held.search.overview(id, buckets=given["buckets"], lines=given["lines"], query=query)
-    return JSON(await (_searched(request, work) if query else while_connected(request, work)))
+    return JSON(await (in_turn(request, work) if query else while_connected(request, work)))
 
 
 @router.get(
@@ -144,7 +144,7 @@ async def search_streams(request: Request) -> JSON:
     counted = given["count"] == "exact" or (given["count"] is None and given["cursor"] is None)
     held = services(request)
     query = _query(given, held.settings.search_time_limit_seconds, count=counted)
-    return JSON(await _searched(request, held.search.streams(scope, query, given["cursor"], given["context"])))
+    return JSON(await in_turn(request, held.search.streams(scope, query, given["cursor"], given["context"])))
 
 
 async def _jobs(request: Request, named: list[str], owner: str | None) -> list[str] | None:
@@ -180,8 +180,12 @@ def _query(given: dict[str, Any], time_limit_seconds: float, *, count: bool) -> 
     )
 
 
-async def _searched(request: Request, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    """Run a search in its turn, as long as somebody waits for it."""
+async def in_turn(request: Request, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """
+    Run a search in its turn, as long as somebody waits for it.
+
+    Raises: TooManyRequests.
+    """
     searches = services(request).searches
     waiting = getattr(searches, "_waiters", None) or ()
     if len(waiting) >= MAX_WAITING_SEARCHES:
@@ -190,8 +194,8 @@ async def _searched(request: Request, work: Awaitable[dict[str, Any]]) -> dict[s
             close()
         raise TooManyRequests("Many searches are waiting already; search again in a moment.", retry_after_seconds=2)
 
-    async def in_turn() -> dict[str, Any]:
+    async def turn() -> dict[str, Any]:
         async with searches:
             return await work
 
-    return await while_connected(request, in_turn())
+    return await while_connected(request, turn())
