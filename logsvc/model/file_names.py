@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from logsvc.model.stream import StreamName, archived_path
 
 _ONLY_DOTS = re.compile(r"[. ]+")  # `..`, and what Windows makes of `.. `
-_DRIVE = re.compile(r"[A-Za-z]:")
+_DRIVE = re.compile(r".:", re.DOTALL)  # whatever stands before it, to be sure
 
 
 def file_names(streams: Sequence[tuple[str, StreamName]]) -> list[str]:
@@ -36,5 +36,5 @@ def _inside(path: str) -> str:
     path = path.encode("utf-8", "replace").decode("utf-8").replace("\\", "_").replace("\0", "_")
     parts = [_ONLY_DOTS.sub("_", part) if _ONLY_DOTS.fullmatch(part) else part for part in path.split("/") if part]
     if parts and _DRIVE.match(parts[0]):
-        parts[0] = parts[0].replace(":", "_", 1)
+        parts[0] = f"{parts[0][0]}_{parts[0][2:]}"
     return "/".join(parts) or "_"
