@@ -294,6 +294,24 @@ def _chosen_store(settings: Settings, clock: Clock) -> Store:
     return EmbeddedStore(settings.data_dir, clock=clock)
 
 
+@contextlib.asynccontextmanager
+async def tokens_of(data_dir: Path) -> AsyncIterator[TokenBook]:
+    """
+    The tokens of a data folder that no service has open; see `logsvc token`.
+
+    Raises:
+        CannotStart: a service has it open, or it cannot be used.
+    """
+    prepare_folder(data_dir)
+    clock = SystemClock()
+    store = _chosen_store(Settings.load(data_dir=data_dir), clock)
+    await store.open()
+    try:
+        yield TokenBook(store, clock)
+    finally:
+        await store.close()
+
+
 def examine(data_dir: Path, progress: Callable[[int, int], None]) -> list[Finding]:
     """What is wrong with a data folder; see `logsvc doctor`."""
     from logsvc.stores.embedded.doctor import check

@@ -39,10 +39,25 @@ config_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_app, name="config")
+token_app = typer.Typer(
+    help="Tokens of the service: who may send, read, administer.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(token_app, name="token")
 # Not looked at by the command line: the service says what is wrong with it, and what to do.
 DataDir = Annotated[
     Path | None,
     typer.Option(readable=False, help="Folder of the logs. $XDG_DATA_HOME/logsvc unless said otherwise."),
+]
+OfFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        readable=False,
+        help="Data folder that no service has open. The service at LOGSVC_SERVER is asked unless said.",
+    ),
 ]
 Config = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
 UserLines = Annotated[bool, typer.Option("--user-lines", help="Leave out what the platform wrote.")]
@@ -303,6 +318,54 @@ def show(
         print(line)
     for told in reading.unknown:
         print(f"# {told}")
+
+
+@token_app.command()
+def create(
+    role: Annotated[str, typer.Option(help="What it may do: ingest, viewer, admin.")],
+    owner: Annotated[str | None, typer.Option(help="Whose it is; the user's who runs the service unless said.")] = None,
+    jobs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Pattern of the ids of the jobs that it is for ('resnet-*', '*' for all); may be repeated. The "
+            "owner's unless said; an ingest token without an owner is for all."
+        ),
+    ] = None,
+    days: Annotated[float | None, typer.Option(help="How long it is good; until it is revoked unless said.")] = None,
+    data_dir: OfFolder = None,
+) -> None:
+    """Make a token and print it. It is not shown again."""
+    from logsvc.commands.token import tokens
+    from logsvc.core.tokens import Wanted
+
+    print(tokens(data_dir).make(Wanted(role, owner, jobs or None, days))["token"])
+
+
+@token_app.command("list")
+def list_tokens(
+    data_dir: OfFolder = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a token.")] = False,
+) -> None:
+    """All tokens: their ids, not themselves."""
+    from json import dumps
+
+    from logsvc.commands.token import table, tokens
+
+    held = tokens(data_dir).all()
+    for line in map(dumps, held) if json else table(held):
+        print(line)
+
+
+@token_app.command()
+def revoke(
+    id: Annotated[str, typer.Argument(help="The token's id, from `logsvc token list`.")],
+    data_dir: OfFolder = None,
+) -> None:
+    """Withdraw a token: from now on nobody knows it."""
+    from logsvc.commands.token import tokens
+
+    tokens(data_dir).revoke(id)
+    print(f"revoked {id}")
 
 
 @grafana_app.command()

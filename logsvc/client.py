@@ -53,6 +53,13 @@ class Client:
         with self.connected() as connection:
             return connection.get(path, **query)
 
+    def change(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer to a change, None where it has no body; raises as `get`."""
+        with httpx2.Client(**self._reached()) as http, _Told(self.server):
+            response = http.request(method, quote(path), json=body)
+            _check(response)
+            return orjson.loads(response.content) if response.content else None
+
     @contextmanager
     def connected(self) -> Iterator[Connection]:
         """For many calls, one behind the other."""
