@@ -20,6 +20,7 @@ from processes import Client, ServiceProcess
 LINE = "epoch 1 zebracrossing loss 0.25"  # of a training's log
 NEEDLE = "quaggahunt"  # looked for
 UNKNOWN = "a-token-that-is-none-okapi"
+MISSPELT = "a-secret-of-no-setting"
 JOB = "own-log"
 NAME = {"job": JOB, "task": "worker-0", "path": f"modelarts-job-{JOB}-worker-0.log", "generation": 0}
 JSON = {"Content-Type": "application/json"}
@@ -28,8 +29,8 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     """Told to log as much as it can."""
-    service = ServiceProcess(tmp_path / "data", log_level="debug", log_format="json").start()
-    service.secrets |= {"zebracrossing", NEEDLE, UNKNOWN}
+    service = ServiceProcess(tmp_path / "data", log_level="debug", log_format="json", webhok_secret=MISSPELT).start()
+    service.secrets |= {"zebracrossing", NEEDLE, UNKNOWN, MISSPELT}
     yield service
     service.stop()
 
@@ -60,6 +61,8 @@ def test_no_line_no_needle_and_no_token_in_it(service: ServiceProcess) -> None:
     assert {"/", "/api/v1/search", "/api/v1/chunks", "/api/v1/batch"} <= {event["path"] for event in answered}
     assert {200, 400, 401, 403, 404, 405, 409, 413, 415, 422} <= {event["status"] for event in answered}
     assert {"serving", "job_put", "stopped"} <= {event["event"] for event in ours}
+    [unknown] = [event for event in ours if event["event"] == "unknown_variable"]
+    assert (unknown["variable"], unknown["nearest"]) == ("LOGSVC_WEBHOK_SECRET", "LOGSVC_WEBHOOK_SECRET")
     whole = service.logged()
     for word in ("zebracrossing", NEEDLE, UNKNOWN, cookie, service.token, "?", "token=", "q=", "Bearer"):
         assert word not in whole, word
