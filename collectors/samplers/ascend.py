@@ -22,7 +22,7 @@ from collectors.samplers.command import TOOL_SECONDS, Tool
 from collectors.samplers.hearing import heard
 from collectors.samplers.npu_smi import Figures, Place, facts, figures, logical_ids, watched
 from collectors.samplers.npu_table import Chip, chips
-from collectors.samplers.nvidia import is_first_namespace
+from collectors.samplers.nvidia import are_ours
 from collectors.samplers.text import NotUnderstood
 
 PROGRAM = "npu-smi"
@@ -101,12 +101,10 @@ class Ascend:
         self.remark = ""
         if any(chip.device is None for chip in found):
             found = self._named(found, until)
-        is_node = is_first_namespace(self._proc)
-        return [self._reading(chip, is_node) for chip in found]
+        return [self._reading(chip) for chip in found]
 
-    def _reading(self, chip: Chip, is_node: bool) -> DeviceReading:
-        # In a container npu-smi names processes by the node's numbers, or none at all where there are some.
-        ours = bool(chip.pids) and all(os.path.exists(f"{self._proc}/{pid}") for pid in chip.pids)
+    def _reading(self, chip: Chip) -> DeviceReading:
+        is_known = are_ours(chip.pids, self._proc)
         return DeviceReading(
             str(chip.device),
             "npu",
@@ -115,8 +113,8 @@ class Ascend:
             chip.memory_total_bytes,
             chip.power_watts,
             chip.temperature_celsius,
-            chip.process_count if is_node or ours else None,
-            pids=chip.pids if is_node or ours else (),
+            chip.process_count if is_known else None,
+            pids=chip.pids if is_known else (),
         )
 
     def _named(self, found: list[Chip], until: float) -> list[Chip]:

@@ -167,7 +167,10 @@ class Engine:
             if self._fresh.wait(self._rest()) and not self._stop.is_set():
                 self._stop.wait(GATHER_SECONDS)
             self._fresh.clear()
-            self.turn()
+            try:
+                self.turn()
+            except Exception as exc:  # a mistake of ours costs a turn, not all that is read from now on
+                self._fail(f"{type(exc).__name__}: {exc}", None, said=True)
         self.turn()
         while self.backlog.waiting and self._clock.monotonic() < self._deadline:
             threading.Event().wait(max(0.0, min(self._retry_at, self._deadline) - self._clock.monotonic()))

@@ -170,7 +170,7 @@ class _Cards:
         nvml = self._nvml
         memory = self._value(lambda: self._memory(handle))
         pids = self._value(lambda: [entry.pid for entry in nvml.nvmlDeviceGetComputeRunningProcesses(handle)])
-        seen = pids is not None and self._are_ours(pids)
+        seen = pids is not None and are_ours(pids, self._proc)
         uuid = self._value(lambda: nvml.nvmlDeviceGetUUID(handle))
         return DeviceReading(
             device,
@@ -231,17 +231,6 @@ class _Cards:
             nvml.nvmlGpmSampleFree(before)
         return round(min(100.0, answer.value), 2) if answer.nvmlReturn == nvml.NVML_SUCCESS else None
 
-    def _are_ours(self, pids: Sequence[int]) -> bool:
-        """
-        Whether these are all that hold the card, by their numbers here.
-
-        In a container NVML names processes by the node's numbers, or none at all: then nothing is known, and none
-        is not 0.
-        """
-        if is_first_namespace(self._proc):
-            return True
-        return bool(pids) and all(os.path.exists(f"{self._proc}/{pid}") for pid in pids)
-
     def _value(self, ask: Callable[..., Any], *given: Any) -> Any:
         """What NVML says; None where it does not know that. Raises where it says that the card is lost."""
         nvml = self._nvml
@@ -253,6 +242,16 @@ class _Cards:
             return None
         except (AttributeError, getattr(nvml, "NVMLLibraryMismatchError", AttributeError)):
             return None  # this pynvml, or this driver, is older than the question
+
+
+def are_ours(pids: Sequence[int], proc: str) -> bool:
+    """
+    Whether these are all that hold a card, by their numbers here.
+
+    In a container drivers name processes by the node's numbers, or none at all: then nothing is known, and none is
+    not 0.
+    """
+    return is_first_namespace(proc) or (bool(pids) and all(os.path.exists(f"{proc}/{pid}") for pid in pids))
 
 
 def is_first_namespace(proc: str = "/proc") -> bool:

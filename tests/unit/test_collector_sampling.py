@@ -343,6 +343,18 @@ def test_what_is_read_is_taken_up_while_much_is_sent() -> None:
     assert rig.engine.sent == 4 * 5001
 
 
+def test_a_mistake_of_ours_costs_a_turn_and_no_more() -> None:
+    rig = Rig(cards=[Fake()])
+    rig.service.does = raising(ValueError("oops"))
+    rig.engine.start()
+    wait_for(lambda: rig.engine.problem == "ValueError: oops")
+    rig.service.does = None
+    rig.time.move(BACKOFF_CEILING_SECONDS)
+    wait_for(lambda: rig.service.uses() == [50.0])
+    rig.engine.close(60.0)
+    assert "samples: ValueError: oops; trying again" in rig.said
+
+
 def test_who_waits_for_the_end_may_stop_waiting() -> None:
     rig = Rig(cards=[Fake()])
     rig.service.does = raising(Unavailable("away"))
