@@ -17,7 +17,7 @@ from logsvc.demo import show, training
 from logsvc.demo.cards import Cards
 from logsvc.model.sample import READINGS, Pooled, SeriesName
 from logsvc.ports import RawSeries
-from logsvc.settings import Settings
+from logsvc.settings import read
 
 PREPARED_SECONDS = 9.0  # platform lines, pip, both workers up
 Moment = tuple[float, str]
@@ -88,7 +88,7 @@ def limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Limits:
     """Those of the demo's service."""
     for name, value in show.SERVICE_SETTINGS.items():
         monkeypatch.setenv(name, value)
-    return Limits.of(Settings(data_dir=tmp_path))
+    return Limits.of(read(data_dir=tmp_path).settings)
 
 
 def found(folder: Path, seconds: int, limits: Limits) -> dict[str, Finding]:
