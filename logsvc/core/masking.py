@@ -7,6 +7,7 @@ A mask is the same for every secret, so that it tells neither its text nor its l
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
@@ -18,6 +19,7 @@ from logsvc.model.query import Line, Match, SearchQuery
 from logsvc.ports import LogStore
 
 MARKS_A_PAGE = 1000
+_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 _AT_END = compiled(UNFINISHED)
 _Row = TypeVar("_Row", Line, Match)
 Spans = Sequence[Sequence[int]]
@@ -78,14 +80,13 @@ async def _masked(store: LogStore, stream_id: str, rows: Sequence[_Row]) -> list
     numbers = sorted(row["n"] for row in rows)
     marks = await _marks(store, stream_id, max(numbers[0] - MAX_KEY_LINES - 1, 0), numbers[-1])
     in_key = _in_keys(numbers, marks)
-    result = []
-    for row in rows:
-        goes_on = bool(row.get("partial") or row.get("cut"))
-        spans = cast(Spans, row.get("spans", ()))
-        text, kept = mask_text(row["text"], spans, in_key=row["n"] in in_key, goes_on=goes_on)
-        masked = cast(_Row, {**row, "text": text, **({"spans": kept} if "spans" in row else {})})
-        result.append((masked, row))
-    return result
+    return await asyncio.to_thread(lambda: [(_masked_row(row, row["n"] in in_key), row) for row in rows])
+
+
+def _masked_row(row: _Row, in_key: bool) -> _Row:
+    goes_on = bool(row.get("partial") or row.get("cut"))
+    text, kept = mask_text(row["text"], cast(Spans, row.get("spans", ())), in_key=in_key, goes_on=goes_on)
+    return cast(_Row, {**row, "text": text, **({"spans": kept} if "spans" in row else {})})
 
 
 async def _marks(store: LogStore, stream_id: str, after: int, last: int) -> list[tuple[int, KeyMarks]]:
@@ -140,7 +141,7 @@ def _replaced(
     if text.isascii():
         hidden = found
     else:
-        hidden = [(_points(encoded, start), _points(encoded, end)) for start, end in found]
+        hidden = _in_points(encoded, found)
     pieces: list[str] = []
     moved: list[list[int]] = []
     shift, done, rest = 0, 0, iter([*hidden, (len(text) + 1, len(text) + 1)])
@@ -158,6 +159,18 @@ def _replaced(
     return "".join(pieces), moved
 
 
-def _points(encoded: bytes, offset: int) -> int:
-    """Code points that begin in front of a byte."""
-    return len(encoded[:offset].decode(errors="ignore"))
+def _in_points(encoded: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of bytes (ascending, apart) as spans of code points."""
+    result, done, points = [], 0, 0
+    for start, end in spans:
+        points += _begun(encoded[done:start])
+        first = points
+        points += _begun(encoded[start:end])
+        done = end
+        result.append((first, points))
+    return result
+
+
+def _begun(encoded: bytes) -> int:
+    """How many code points begin in a piece of UTF-8."""
+    return len(encoded.translate(None, _CONTINUATION_BYTES))

@@ -86,6 +86,8 @@ _IS = rb"""\\*["']?[ \t]*(?::=|=>|=|:)[ \t]*[rbuf]?"""
 _QUOTED = rb"""\\*"([^"\n]+)|\\*'([^'\n]+)"""
 _BARE = rb"""([^\s"'`,;&]+)"""
 _VALUE = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
+# A value that is long enough behind a name that stands for other things too: `pad_token: 0` is worth no look.
+_LONG = rb"""(?:\\*["'][^"'\n]{8}|[^\s"'`,;&]{8})"""
 _STRONG = rb"(?i:pass[_-]?word|passwd|pass[_-]?phrase|pwd)"
 _NAMED = (
     rb"(?i:secret|(?:secret|private|api|app|access|auth|encryption)[_-]?key|token|credentials?"
@@ -163,7 +165,7 @@ FORMS = (
     _form("password", _STRONG + _TO, _STRONG + _TO + _VALUE, is_password),
     _form("password", _STRONG + _TELLS, _STRONG + _TELLS + rb"(?:" + _QUOTED + rb")", is_password),
     _form("password", _STRONG + _TELLS, _STRONG + _TELLS + _BARE, is_told_password),
-    _form("password", _NAMED + _IS, _NAMED + _IS + _VALUE, is_named_secret),
+    _form("password", _NAMED + _IS + _LONG, _NAMED + _IS + _VALUE, is_named_secret),
     _form(
         "password",
         rb"--?[A-Za-z0-9_-]*" + _STRONG + rb"[ \t]",
@@ -172,7 +174,7 @@ FORMS = (
     ),
     _form(
         "password",
-        rb"--?[A-Za-z0-9_-]*" + _NAMED + rb"[ \t]",
+        rb"--?[A-Za-z0-9_-]*" + _NAMED + rb"[ \t]+" + _LONG,
         rb"--?[A-Za-z0-9_-]*" + _NAMED + rb"[ \t]+" + _VALUE,
         is_named_secret,
     ),

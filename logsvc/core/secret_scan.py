@@ -138,8 +138,8 @@ class StreamScan:
             self._note(self._n, text, secrets)
         if secrets and text is whole:
             kept = max(kept, secrets[-1].end)
-        while whole[kept] & 0xC0 == 0x80 and kept > len(whole) - 2 * OVERLAP_BYTES:  # not in the midst of a character
-            kept -= 1
+        while kept < len(whole) and whole[kept] & 0xC0 == 0x80 and kept > len(whole) - 2 * OVERLAP_BYTES:
+            kept -= 1  # not in the midst of a character
         self._before += len(whole[:kept].decode(errors="replace"))
         self._rest = whole[kept:]
 

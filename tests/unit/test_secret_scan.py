@@ -90,6 +90,18 @@ def test_secrets_that_lie_across_pieces_are_found_once(gaps: list[int], piece_by
     assert [(place.start, place.end) for place in found.places[1:-1]] == [(at, at + len(TOKEN)) for at in places]
 
 
+def test_a_secret_longer_than_a_part_is_one_or_a_few() -> None:
+    """Nothing else is bounded by memory; and where a part ends within it, that is no end of the scan."""
+    found = Found()
+    one = StreamScan("1", found, MAX_PLACES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secret_scan, "PART_BYTES", 3 * secret_scan.OVERLAP_BYTES)
+        for _ in range(100):
+            one.feed(b"password=" * 1000)
+        one.end()
+    assert 1 <= found.counts["password"] <= 100 and {place.n for place in found.places} == {1}
+
+
 async def test_past_the_time_limit_it_says_so(store: MemoryStore) -> None:
     clock = HandClock()
     data = (f"{TOKEN}\n" + f"{'step 1 ' * 1000}\n").encode() * 400
