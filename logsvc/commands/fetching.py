@@ -9,11 +9,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import BinaryIO, TypeVar
 
 from logsvc.client import Connection
@@ -160,7 +160,7 @@ class Fetching:
         seconds = next(waits, None)
         if seconds is None:
             raise error
-        time.sleep(seconds)
+        sleep(seconds)
 
 
 @contextmanager

@@ -174,7 +174,7 @@ async def test_memory_does_not_grow_with_the_size() -> None:
 
 
 async def test_a_reader_who_goes_leaves_nothing_running() -> None:
-    store = MadeStore({STREAM: 1000 * MIB})
+    store = MadeStore({STREAM: 100 * MIB})
     before = asyncio.all_tasks()
     pieces = zipped(store, await store.streams(STREAM.job))
     await anext(pieces)
