@@ -55,6 +55,7 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, int], dict[str, Any]]] = {
     ("GET", f"{API}/jobs/{{job}}/streams"): (LOOKS, {}),
     ("GET", f"{API}/jobs/{{job}}/utilization"): (READS, {}),
     ("GET", f"{API}/jobs/{{job}}/download"): (READS, {}),
+    ("GET", f"{API}/jobs/{{job}}/secrets"): (READS, {}),
     ("GET", f"{API}/streams/{{id}}/lines"): (READS, {}),
     ("GET", f"{API}/streams/{{id}}/matches"): (READS, {"params": {"q": "x"}}),
     ("GET", f"{API}/streams/{{id}}/overview"): (READS, {}),
@@ -108,7 +109,7 @@ async def test_each_call_for_each_kind_of_token(tmp_path: Path) -> None:
     """A call that nobody has thought of fails here, and one that answers the wrong people."""
     async with on_loopback(tmp_path / "data") as served:
         asked = {call for route in served.app.routes for call in calls(route)}
-        assert asked == set(EXPECTED)
+        assert asked == set(EXPECTED), "say in EXPECTED who may make a new call"
         assert set(CALLS) == asked, "rights are told of calls that are not there"
         streams = await with_two_jobs(served)
         for who, token in (await tokens_of(served)).items():
