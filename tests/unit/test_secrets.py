@@ -151,3 +151,9 @@ def test_a_secret_of_several_forms_is_one() -> None:
     token = "hf_" + "aB3" * 12
     [one] = secrets_in(f"--token {token}".encode())
     assert one.kind == "hugging_face_token"
+
+
+@pytest.mark.parametrize("password", ["hunter2", "p#ss1"])
+def test_the_host_behind_a_password_is_no_address(password: str) -> None:
+    line = f"https://someone:{password}@host.example/x".encode()
+    assert [(one.kind, line[one.start : one.end]) for one in secrets_in(line)] == [("url_password", password.encode())]
