@@ -89,7 +89,8 @@ def test_disk_that_syncs_no_more(tmp_path: Path) -> None:
     for size in (1000, 700_000, 1000):
         assert sender.send(size)
     service.stop()
-    service = ServiceProcess(tmp_path / "data", prefix=tuple(STRACE.format("6+").split())).start()
+    later = STRACE.format("12+")  # of each thread: a start syncs two databases
+    service = ServiceProcess(tmp_path / "data", prefix=tuple(later.split())).start()
     sender.client = service.client()
     while sender.send(1000):
         assert sender.offset < 1_000_000, "the syncs do not fail"
