@@ -24,7 +24,7 @@ from logsvc.model.stream import Stream
 router = APIRouter(prefix=API, tags=["streams"])
 
 MAX_LINES = 5000
-_SIZE = re.compile(r"[0-9]{1,19}")
+_TAG = re.compile(r'"([^"]*)-([0-9]{1,19})"')
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*")
 
 
@@ -166,12 +166,8 @@ def _still_holds(if_range: str | None, stream: Stream) -> bool:
     """A log only grows: what was read of it before is still its beginning. Of another stream nothing is."""
     if if_range is None:
         return True
-    of, _, size = if_range.strip('"').rpartition("-")
-    return (
-        of == _tag(stream).strip('"').rpartition("-")[0]
-        and bool(_SIZE.fullmatch(size))
-        and int(size) <= stream.size_bytes
-    )
+    held, told = _TAG.fullmatch(_tag(stream)), _TAG.fullmatch(if_range)
+    return held is not None and told is not None and held[1] == told[1] and int(told[2]) <= stream.size_bytes
 
 
 def _disposition(stream: Stream, *, download: bool) -> str:
