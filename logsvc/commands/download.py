@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 from logsvc.client import Client
 from logsvc.commands.fetching import READ_BYTES, Fetching, Remote
 from logsvc.commands.progress import Watcher
+from logsvc.core.file_names import file_names
 from logsvc.core.zip_writer import ZipWriter
 from logsvc.errors import LogsvcError, NotFound
-from logsvc.model.file_names import file_names
 from logsvc.model.stream import StreamName
 
 STANDARD_OUTPUT = Path("-")

@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from logsvc.core.file_names import file_names
 from logsvc.core.zip_writer import ZipWriter
 from logsvc.errors import StoreUnavailable
-from logsvc.model.file_names import file_names
 from logsvc.model.stream import Stream
 from logsvc.ports import LogStore
 

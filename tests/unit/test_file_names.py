@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logsvc.model.file_names import file_names
+from logsvc.core.file_names import file_names
 from logsvc.model.stream import StreamName
 
 
