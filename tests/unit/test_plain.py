@@ -29,6 +29,7 @@ async def shown(*pieces: bytes) -> str:
         (b" 10%\r 20%\r100%\n", " 10%\n 20%\n100%\n"),
         (b"1/3\b\b\b2/3\b\b\b3/3\n", "1/3\n2/3\n3/3\n"),
         (b"a" + b"\b" * 300 + b"b", "a\nb"),
+        (b"a\r\bb", "a\n\nb"),
         (b"\x1b[1;31merror\x1b[0m: loss\x1b[K\n", "error: loss\n"),
         (b"\x1b]8;;https://a.example\x1b\\link\n", "␛]8;;https://a.example␛\\link\n"),
         (b"ends in \x1b[31", "ends in ␛[31"),
