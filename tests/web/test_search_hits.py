@@ -128,7 +128,10 @@ def test_all_jobs_are_searched_from_the_list_of_jobs(page: Page, service: Servic
     page.open()
     page.search("grebe")
     page.click(".search-list")
-    page.until(lambda: re.fullmatch(r"2 matching lines in 2 of [\d,]+ logs of all jobs", summary(page)), "not two lines in all jobs")
+    page.until(
+        lambda: re.fullmatch(r"2 matching lines in 2 of [\d,]+ logs of all jobs", summary(page)),
+        "not two lines in all jobs",
+    )
     page.until(lambda: [row["text"] for row in matching(page)] == ["grebe grebe", "a grebe"], "not by newest job")
     page.until(lambda: "a lake" in hits(page)[0]["text"], "the job has no name")
     page.click('.hits-filters button[title^="Hide what the platform wrote"]')
