@@ -9,7 +9,7 @@ in both; the counters say whether something moves, and no more.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
@@ -131,9 +131,7 @@ class Processes:
     def _meet(self, pid: int, stat: _Stat) -> Process:
         process = Process(stat.started, stat.parent, stat.name)
         arguments = self._read(f"{pid}/cmdline", 4096).split(b"\0")
-        process.is_collector = pid == os.getpid() or any(
-            os.path.basename(part).startswith(b"logsvc-collector") or part == b"collectors" for part in arguments[:3]
-        )
+        process.is_collector = pid == os.getpid() or _runs_collector(arguments)
         if process.is_collector:
             return process  # looked at again: our own fork is one, until it is the command
         pairs = [
@@ -193,3 +191,11 @@ def _descendants(stats: Mapping[int, _Stat], roots: set[int]) -> set[int]:
             found.add(pid)
             waiting += children.get(pid, ())
     return found
+
+
+def _runs_collector(arguments: Sequence[bytes]) -> bool:
+    """Whether a command line starts a collector: the command, the single file, or `python -m collectors`."""
+    first = arguments[:3]
+    return any(os.path.basename(part).startswith(b"logsvc-collector") for part in first) or any(
+        pair == (b"-m", b"collectors") for pair in zip(first, arguments[1:4])
+    )

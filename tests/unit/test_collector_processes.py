@@ -163,13 +163,14 @@ class FakeProc:
         state: str = "S",
         read: int = 1,
         name: str = "python",
+        words: str = "-u train.py",
         **env: str,
     ) -> None:
         folder = self.root / str(pid)
         folder.mkdir(exist_ok=True)
         (folder / "stat").write_text(f"{pid} (a) b) {state} {parent} " + "0 " * 17 + f"{started} 0 0\n")
         (folder / "io").write_text(f"rchar: {read}\nwchar: 2\nsyscr: 1\nread_bytes: 30\nwrite_bytes: 40\n")
-        (folder / "cmdline").write_bytes(f"/usr/bin/{name}\0-u\0train.py\0".encode())
+        (folder / "cmdline").write_bytes("".join(f"{word}\0" for word in (f"/usr/bin/{name}", *words.split())).encode())
         (folder / "environ").write_bytes("".join(f"{key}={value}\0" for key, value in env.items()).encode())
 
     def look(self, processes: Processes) -> dict[int, tuple[int, int]]:
@@ -184,12 +185,15 @@ def test_everything_in_a_container_but_collectors_and_the_kernel(tmp_path: Path)
     proc.add(11, state="Z")
     proc.add(12, name="logsvc-collector")
     proc.add(13, MA_VJ_NAME="ma-job-another")
+    proc.add(16, words="-m collectors run")
+    proc.add(17, words="-u -m collectors")
+    proc.add(18, words="sort.py collectors", read=8)  # a word of the user's
     proc.add(14)
     (tmp_path / "14" / "io").unlink()  # may not be read
     (tmp_path / "self").mkdir()
     processes = Processes(command=None, job=JOB, task=None, proc=str(tmp_path))
-    assert proc.look(processes) == {10: (35, 42)}
-    assert set(processes.known) == {10, 14}
+    assert proc.look(processes) == {10: (35, 42), 18: (38, 42)}
+    assert set(processes.known) == {10, 14, 18}
     proc.add(15, MA_VJ_NAME=f"ma-job-{JOB}")  # one that names the job: then only such are its
     assert proc.look(processes) == {15: (31, 42)}
 
