@@ -25,6 +25,7 @@ from logsvc.core.held import is_over, settled
 from logsvc.core.journal import Journal, moment
 from logsvc.core.live import LiveJob
 from logsvc.core.low_use import flagged_mean, low_utilization
+from logsvc.core.periodic import repeat
 from logsvc.core.samples import Report, SamplerReport
 from logsvc.core.spark import SLOT_MS, SLOTS
 from logsvc.errors import LogsvcError
@@ -96,14 +97,7 @@ class Monitor:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except LogsvcError as error:
-                log.warning("look_put_off", extra={"code": error.code, "reason": error.message})
-            except Exception:
-                log.exception("look_failed")
+        await repeat(self.look, seconds=LOOK_SECONDS, name="look")
 
     # What comes
 

@@ -22,7 +22,7 @@ import orjson
 
 from logsvc.core.clock import rfc3339
 from logsvc.core.jobs import started_at
-from logsvc.errors import LogsvcError
+from logsvc.core.periodic import repeat
 from logsvc.model.delivery import WEBHOOK_KIND, Delivery
 from logsvc.model.job import ENDED, JOB_KIND
 from logsvc.ports import Clock, RecordStore, Webhook
@@ -145,7 +145,7 @@ class Notifier:
 
     async def run(self) -> None:
         """Send for ever."""
-        await asyncio.gather(*(self._send_for_ever() for _ in range(SENDERS)))
+        await asyncio.gather(*(repeat(self.look, seconds=LOOK_SECONDS, name="webhook") for _ in range(SENDERS)))
 
     async def close(self) -> None:
         """Let go of the receiver; `run` has ended before. What is on its way stays a record."""
@@ -279,16 +279,6 @@ class Notifier:
 
     def _line(self, job: str) -> Line:
         return self._lines.setdefault(job, Line())
-
-    async def _send_for_ever(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except LogsvcError as error:
-                log.warning("webhook_put_off", extra={"code": error.code, "reason": error.message})
-            except Exception:
-                log.exception("webhook_broken")
-            await asyncio.sleep(LOOK_SECONDS)
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:

@@ -6,12 +6,11 @@ again is cheap: streams are listed only where a chunk has come since the last lo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
 from logsvc.core.jobs import ended_at
-from logsvc.errors import LogsvcError
+from logsvc.core.periodic import repeat
 from logsvc.ports import Clock, LogStore
 
 LOOK_SECONDS = 2.0
@@ -52,14 +51,7 @@ class Sealer:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except LogsvcError as error:
-                log.warning("seal_put_off", extra={"code": error.code, "reason": error.message})
-            except Exception:
-                log.exception("seal_failed")
+        await repeat(self.look, seconds=LOOK_SECONDS, name="seal")
 
     async def look(self) -> None:
         """Seal whatever is due now."""
